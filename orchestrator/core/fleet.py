@@ -1,0 +1,125 @@
+"""Who really runs: three sets per service, planned, requested and observed. Observed wins.
+
+``planned`` is what the last decision wants, ``requested`` what Ansible was asked for and has not yet been
+proved, ``observed`` what reports, group membership and assignment show. The ledger is never believed about
+a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.core.instance import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a consumer group.
+
+    Attributes:
+        client_id: the instance's name, or a foreign client's.
+        topics: what it subscribes to.
+        partitions: what it owns, by topic; empty while the group rebalances.
+    """
+
+    client_id: str
+    topics: tuple[str, ...]
+    partitions: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group as its coordinator describes it; members are only known while it is stable."""
+
+    group_id: str
+    state: str
+    members: tuple[Member, ...]
+
+    @property
+    def stable(self) -> bool:
+        """True when members, subscriptions and assignments can be believed."""
+        return self.state in ("Stable", "Empty", "Dead")
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One instance that proved to exist.
+
+    Attributes:
+        instance: which.
+        report_age_s: seconds since its last report; None when it never reported.
+        member: whether its group lists it; None when the group could not be read.
+        partitions: partitions of the source topic that it owns; None when unknown.
+    """
+
+    instance: Instance
+    report_age_s: float | None
+    member: bool | None
+    partitions: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFleet:
+    """The instances of one service.
+
+    Attributes:
+        observed: instances that report or are members; None when neither could be read.
+        requested: instances being started or drained right now.
+        foreign: client ids in the group that are no instances of ours.
+    """
+
+    observed: tuple[Observed, ...] | None
+    requested: tuple[Instance, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int | None:
+        """Instances observed, None when unknown."""
+        return None if self.observed is None else len(self.observed)
+
+    @property
+    def instances(self) -> frozenset[Instance]:
+        """Every instance that holds a slot: observed ones and those being started."""
+        return frozenset(o.instance for o in self.observed or ()) | frozenset(self.requested)
+
+
+def observe(
+    service: str,
+    source_topic: str,
+    report_ages: Mapping[str, float] | None,
+    group: Group | None,
+    requested: tuple[Instance, ...] = (),
+    silent_after_s: float = 10.0,
+) -> ServiceFleet:
+    """Put reports and membership together.
+
+    Args:
+        service: name of the service.
+        source_topic: topic whose partitions count as owned.
+        report_ages: seconds since the last report by instance name; None when the observer is cut off.
+        group: the consumer group; None when it could not be read.
+        requested: instances in the middle of a start or a drain.
+        silent_after_s: an instance that is no member and has been silent for longer is gone.
+    """
+    members = {m.client_id: m for m in group.members} if group is not None and group.stable else None
+    if members is None and report_ages is None:
+        return ServiceFleet(observed=None, requested=requested)
+    ages = report_ages or {}
+    names = {name for name, age in ages.items() if age <= silent_after_s} | set(members or ())
+    observed, foreign = [], []
+    for name in sorted(names):
+        instance = Instance.parse(name)
+        if instance is None or instance.service != service:
+            foreign.append(name)
+            continue
+        member = (members or {}).get(name)
+        observed.append(
+            Observed(
+                instance=instance,
+                report_age_s=ages.get(name),
+                member=None if members is None else member is not None,
+                partitions=None if member is None else member.partitions.get(source_topic, ()),
+            )
+        )
+    return ServiceFleet(observed=tuple(observed), requested=requested, foreign=tuple(foreign))
