@@ -1,0 +1,1 @@
+"""Carrying decisions out: Ansible runs and the transaction around them."""

@@ -1,0 +1,47 @@
+"""One step on the way from a decision to a proved instance, as log, ledger and progress show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+StepName = Literal[
+    "placed",  # a device was chosen
+    "no-device",  # no device fits, or none is left
+    "ansible-started",  # Ansible began its first play
+    "process-alive",  # the unit runs
+    "member",  # the group lists the instance
+    "partitions-grown",  # the topic has a partition for it
+    "partition-owned",  # it owns one
+    "first-message",  # it has finished a message
+    "proved",  # all of that: the transaction is done
+    "failed",  # this device did not work out
+    "marked",  # the device gets no new instance for a while
+    "compensated",  # what had been started was stopped again
+    "interrupted",  # the master was told to stop
+    "adopted",  # an instance that nobody here started was seen
+    "lost",  # an instance is no longer seen
+    "growth-refused",  # a topic has too few partitions but may not be grown
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened.
+
+    Attributes:
+        name: what.
+        service: whose.
+        at: when, seconds since the epoch.
+        detail: in words.
+        instance: which instance, if one.
+        numbers: figures for machines, e.g. seconds since the decision.
+    """
+
+    name: StepName
+    service: str
+    at: float
+    detail: str = ""
+    instance: str | None = None
+    numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The Kafka shells: looking at offsets and groups, reading reports, keeping the ledger."""

@@ -1,0 +1,65 @@
+"""What the loop remembers of one service between ticks."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+
+from orchestrator.core.decision import Decision
+from orchestrator.core.fleet import ServiceFleet
+from orchestrator.core.instance import Instance
+from orchestrator.core.ratio import Memory, Rule
+from orchestrator.core.service import Service
+from orchestrator.settings import Settings
+
+
+@dataclass(slots=True)
+class ServiceState:
+    """One service's memory, fleet and the action under way; only the loop's thread changes it.
+
+    Attributes:
+        service: whose.
+        rule: the policy's settings for it.
+        memory: cooldowns.
+        fleet: what was observed last.
+        known: instances seen in the last tick; None before the first look.
+        next_at: when the next decision is due, seconds since the epoch.
+        decision: the last decision.
+        action: the thread that carries out a decision; None when nothing is under way.
+        chosen: the instance that the action is starting right now.
+        grown_refused: topics whose refused growth has been said already.
+    """
+
+    service: Service
+    rule: Rule
+    memory: Memory = field(default_factory=Memory)
+    fleet: ServiceFleet = field(default_factory=lambda: ServiceFleet(observed=None))
+    known: frozenset[Instance] | None = None
+    next_at: float = 0.0
+    decision: Decision | None = None
+    action: threading.Thread | None = None
+    chosen: Instance | None = None
+    grown_refused: set[str] = field(default_factory=set)
+
+    @property
+    def busy(self) -> str | None:
+        """What is under way, in words; None when nothing is."""
+        if self.action is None or not self.action.is_alive():
+            return None
+        return f"{self.chosen} is being started" if self.chosen else "a device is being chosen"
+
+    def remember(self, **changes: float | None) -> None:
+        """Change the memory."""
+        self.memory = replace(self.memory, **changes)  # type: ignore[arg-type]  # field names are checked by replace
+
+
+def rule_for(service: Service, settings: Settings) -> Rule:
+    """The service's own policy settings, the master's where it has none."""
+    policy = service.policy
+    return Rule(
+        threshold=policy.threshold or settings.input_output_ratio_threshold,
+        z_value=policy.z_value or settings.z_value,
+        refresh_s=policy.refresh_s or settings.input_output_refresh_rate,
+        deploy_delay_s=settings.deploy_delay,
+        heartbeat_delay_s=settings.heartbeat_deploy_delay,
+    )

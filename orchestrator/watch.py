@@ -1,0 +1,240 @@
+"""Observing: what the shells read becomes windows, fleets and decisions. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from kafka.errors import KafkaError
+
+from orchestrator.act.step import Step
+from orchestrator.broker.book import ReportBook
+from orchestrator.broker.cluster import Cluster, Look
+from orchestrator.broker.observer import Observer
+from orchestrator.clock import Clock
+from orchestrator.core import features, growth, ratio
+from orchestrator.core.decision import Decision
+from orchestrator.core.fleet import ServiceFleet, observe
+from orchestrator.core.growth import Growth
+from orchestrator.core.instance import Instance
+from orchestrator.core.placement import Mark, Placement, place
+from orchestrator.core.service import Service
+from orchestrator.core.tally import Sample
+from orchestrator.core.window import Window
+from orchestrator.errors import BrokerUnreachable
+from orchestrator.inventory import Inventory
+from orchestrator.service_state import ServiceState, rule_for
+from orchestrator.settings import Settings
+from orchestrator.sight import count_history, count_offsets, count_reports
+from orchestrator.ssh.probe import Probe
+
+log = logging.getLogger(__name__)
+
+#: Seconds until the reports about a second have all arrived: they are sent once a second.
+SETTLE_S = 1
+#: How long a start waits for the observer topic's history.
+CATCH_UP_S = 30.0
+#: Pairs that are remembered as said, so that a hostile sender fills neither the log nor the memory.
+MOST_FOREIGN_PAIRS = 100
+
+ProbeDevices = Callable[[Iterable[str]], Mapping[str, Probe]]
+
+
+class Watch:
+    """Sees every service of the inventory: its traffic, its fleet, and what should be done about it."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        settings: Settings,
+        clock: Clock,
+        cluster: Cluster,
+        observer: Observer,
+        probe_devices: ProbeDevices,
+        record: Callable[[Step], None],
+    ) -> None:
+        """Take the shells; nothing is contacted before :meth:`start`."""
+        self.states = {s.name: ServiceState(s, rule_for(s, settings)) for s in inventory.services}
+        self.services: tuple[Service, ...] = inventory.services
+        self.book = ReportBook()
+        self.look: Look | None = None
+        self.accepted: Counter[str] = Counter()
+        self.rejected = 0
+        self.samples: deque[Sample] = deque(maxlen=20)
+        self._inventory = inventory
+        self._settings = settings
+        self._clock = clock
+        self._cluster = cluster
+        self._observer = observer
+        self._probe = probe_devices
+        self._record = record
+        self._window = Window(settings.window_max_second)
+        self._away_since: float | None = None
+        self._running_at_start: dict[Instance, float] = {}
+        self._foreign_pairs: set[tuple[str, str]] = set()
+
+    def start(self) -> None:
+        """Fill the window from before the start and find out what really runs on the devices.
+
+        Raises:
+            BrokerUnreachable: no broker answered.
+        """
+        self._observer.start()
+        count_history(self._window, self._cluster, self.services, self._clock.now())
+        self._find_running()
+        if not self._observer.wait_caught_up(CATCH_UP_S):
+            log.warning("the observer topic's history was not read within %g s; going on without it", CATCH_UP_S)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._observer.close()
+
+    def observe(self) -> None:
+        """Take in reports and offsets and find out who runs; a broker that is away leaves everything unknown."""
+        tally = self._observer.take()
+        count_reports(self._window, tally)
+        self.book.enter(tally)
+        self.accepted.update(tally.accepted)
+        if tally.rejected:
+            self.rejected += tally.rejected
+            self.samples.extend(tally.samples)
+            last = tally.samples[-1]
+            log.warning(
+                "%d observer messages refused, the last at offset %d: %s", tally.rejected, last.offset, last.reason
+            )
+        for pair in tally.pairs.values():
+            self._check_pair(pair.source_topic, pair.target_topic)
+        before, self.look = self.look, self._look_at_cluster()
+        if self.look is not None:
+            count_offsets(self._window, before, self.look, self.services)
+        for state in self.states.values():
+            self._observe_fleet(state)
+        self.book.forget_before(self._clock.now() - self._settings.window_max_second)
+
+    def decide(self, due: Iterable[ServiceState]) -> list[tuple[ServiceState, Decision]]:
+        """Decide for services; pure but for the clock."""
+        now = self._clock.now()
+        until = int(now) - SETTLE_S
+        by_refresh: dict[int, list[ServiceState]] = {}
+        for state in due:
+            by_refresh.setdefault(state.rule.refresh_s, []).append(state)
+        decided = []
+        for refresh_s, states in by_refresh.items():
+            seen = features.read(
+                self._window,
+                until,
+                refresh_s,
+                {s.service.name: (s.service.source_topic, s.service.target_topic) for s in states},
+                {s.service.name: self._lag(s) for s in states},
+                {s.service.name: self._partitions(s.service.source_topic) for s in states},
+            )
+            for state in states:
+                memory = replace(state.memory, busy=state.busy)
+                fleet = state.fleet if self.look is not None else ServiceFleet(observed=None)
+                decision = ratio.decide(state.service, seen[state.service.name], fleet, memory, state.rule, now)
+                decided.append((state, decision))
+        return decided
+
+    def place(self, state: ServiceState, marks: Iterable[Mark]) -> Placement:
+        """Probe the devices of a service and choose among those that answer."""
+        names = self._inventory.hosts_of(state.service)
+        probes = self._probe(names)
+        now = self._clock.now()
+        running = [i for probe in probes.values() for i in _active(probe)]
+        occupied = {i for s in self.states.values() for i in s.fleet.instances} | set(running)
+        for name, probe in probes.items():
+            if not probe.reachable:
+                log.info("%s is left out: %s", name, probe.reason)
+        return place(
+            state.service.name,
+            [device for device in self._inventory.devices if device.name in names],
+            occupied,
+            [name for name, probe in probes.items() if not probe.reachable],
+            list(marks),
+            now,
+        )
+
+    def growths(self, state: ServiceState) -> tuple[Growth, ...]:
+        """Topics that have fewer partitions than members; none while that is unknown or an action is under way."""
+        group = self.look.groups.get(state.service.group_id) if self.look is not None else None
+        if self.look is None or group is None or not group.stable or state.busy is not None:
+            return ()
+        return growth.plan(state.service, group, {topic: len(ends) for topic, ends in self.look.ends.items()})
+
+    def _find_running(self) -> None:
+        now = self._clock.now()
+        for name, probe in self._probe([device.name for device in self._inventory.devices]).items():
+            if not probe.reachable:
+                log.warning("%s does not answer: %s", name, probe.reason)
+            for instance in _active(probe):
+                log.info("%s runs already", instance)
+                self._running_at_start[instance] = now
+
+    def _look_at_cluster(self) -> Look | None:
+        topics = {s.source_topic for s in self.services}
+        try:
+            look = self._cluster.look(self._clock.now(), topics, {s.group_id for s in self.services})
+        except (BrokerUnreachable, KafkaError) as error:
+            if self._away_since is None:
+                self._away_since = self._clock.now()
+                log.error("nothing is decided until the broker answers again: %s", error)  # noqa: TRY400
+            return None
+        if self._away_since is not None:
+            log.info("the broker answers again after %.0f s", self._clock.now() - self._away_since)
+            self._away_since = None
+        return look
+
+    def _lag(self, state: ServiceState) -> int | None:
+        return None if self.look is None else self.look.lag(state.service.group_id, state.service.source_topic)
+
+    def _partitions(self, topic: str) -> int | None:
+        return None if self.look is None else self.look.partitions(topic)
+
+    def _check_pair(self, source: str, target: str) -> None:
+        known = any((s.source_topic, s.target_topic) == (source, target) for s in self.services)
+        if known or (source, target) in self._foreign_pairs or len(self._foreign_pairs) > MOST_FOREIGN_PAIRS:
+            return
+        self._foreign_pairs.add((source, target))
+        log.info(
+            "a node announced the pair %s -> %s, which no service of the inventory has: only shown", source, target
+        )
+
+    def _observe_fleet(self, state: ServiceState) -> None:
+        if self.look is None:
+            return
+        now, service = self._clock.now(), state.service
+        group = self.look.groups.get(service.group_id)
+        requested = [state.chosen] if state.chosen else []
+        # what ran when the master started has the time of a proof to join its group before it counts as missing
+        young = [i for i, at in self._running_at_start.items() if now - at < self._settings.proof_deadline]
+        seen = observe(service.name, service.source_topic, self.book.ages(service.name, now), group, tuple(requested))
+        if group is not None and not group.stable and state.fleet.observed is not None:
+            # in a rebalance nobody is listed: who was there a moment ago and still reports is there
+            names = {o.instance for o in seen.observed or ()}
+            kept = [o for o in state.fleet.observed if o.instance not in names and (o.report_age_s or 0) < SETTLE_S + 1]
+            seen = replace(seen, observed=(*(seen.observed or ()), *kept))
+        state.fleet = seen
+        instances = frozenset(o.instance for o in seen.observed or ())
+        self._notice_changes(state, instances)
+        missing = [i for i in young if i.service == service.name and i not in instances]
+        state.fleet = replace(seen, requested=(*requested, *missing))
+
+    def _notice_changes(self, state: ServiceState, instances: frozenset[Instance]) -> None:
+        if state.known is not None:
+            for instance in sorted(instances - state.known):
+                state.remember(last_seen_new_at=self._clock.now())
+                if instance != state.chosen:
+                    self._record(
+                        Step("adopted", state.service.name, self._clock.now(), "started by hand", str(instance))
+                    )
+            for instance in sorted(state.known - instances):
+                detail = "neither reports nor is a member any more"
+                self._record(Step("lost", state.service.name, self._clock.now(), detail, str(instance)))
+        state.known = instances
+
+
+def _active(probe: Probe) -> list[Instance]:
+    found = [Instance.parse(unit.instance) for unit in probe.units if unit.active_state in ("active", "activating")]
+    return [instance for instance in found if instance is not None]
