@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh Debian 12 machine (as root): `make demo` and `make test`.
+VENV := .venv/bin
+export PATH := $(CURDIR)/$(VENV):$(PATH)
+
+.PHONY: help setup demo test check lint types unit integration benchmarks clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup:  ## install what is needed; reuses what is there
+	@scripts/setup.sh
+
+demo: setup  ## the main job, live: an overload makes the orchestrator start one more consumer
+	@$(VENV)/orchestrator lab demo
+
+test: check unit integration  ## all quality gates and all tests
+	@echo "make test: all gates and tests passed"
+
+check: setup lint types  ## the quality gates alone
+
+lint:
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/yamllint --strict .
+	$(VENV)/ansible-lint --offline --profile production playbooks roles
+
+types:
+	$(VENV)/mypy
+	$(VENV)/mypy fogverse/src examples/incident_detection/incident_detection
+
+unit: setup  ## the fast tests: seconds
+	$(VENV)/python -m pytest -q tests/unit tests/property
+
+integration: setup  ## the tests on a real broker and on simulated devices: minutes
+	$(VENV)/python -m pytest -q tests/integration
+
+benchmarks: setup  ## all benchmarks; each prints a ratio against a named alternative
+	$(VENV)/python benchmarks/observer_load.py
+	$(VENV)/python benchmarks/time_to_scale.py
+
+clean:  ## remove what make has made; running labs are ended first
+	@[ ! -x $(VENV)/orchestrator ] || $(VENV)/orchestrator lab down
+	rm -rf .venv .cache .lab .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-report.json demo-*.log
