@@ -227,9 +227,7 @@ def main() -> None:
         "seed_tick_ms": round(seed_tick, 1),
     }
     print(f"reports taken in per second on one core:  ours {ours:,.0f}, seed {seeds:,.0f}: ratio {ours / seeds:.2f}")
-    print(
-        "  a report of ours stands for a second of an instance, however many messages; one of the seed's for one message"
-    )
+    print("  a report of ours stands for one second of an instance; one of the seed's stands for one message")
     print(f"one tick, {SERVICES} services x {WINDOW_S} s:  ours {tick:.1f} ms, seed {seed_tick:.1f} ms")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")

@@ -6,6 +6,7 @@ the master is told to stop, the child is asked to end and then killed with all i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -68,19 +69,19 @@ class Actuator:
         ]
         for reader in readers:
             reader.start()
+        result, ended = _Result(), "the master failed"
         try:
             child.stdin.write(json.dumps(request.as_request()))
             child.stdin.close()
-            result = _Result()
             ended = self._follow(lines, result, began, stop, on_event)
         finally:
-            _end(child)
+            _end(child, asked_to=bool(ended))
             for reader in readers:
                 reader.join(timeout=GRACE_S)
             child.stdout.close()
             child.stderr.close()
         error = ended or result.error(child.returncode, errors)
-        return RunOutcome(result.hosts, result.started_at, self._clock.now(), error)
+        return RunOutcome(result.hosts, self._clock.now(), error)
 
     def _follow(
         self,
@@ -89,7 +90,8 @@ class Actuator:
         began: float,
         stop: threading.Event,
         on_event: OnEvent | None,
-    ) -> str | None:
+    ) -> str:
+        """Take in events until the last; returns why it was broken off, empty when it was not."""
         while True:
             if stop.is_set():
                 return "interrupted: the master is stopping"
@@ -100,10 +102,10 @@ class Actuator:
             except queue.Empty:
                 continue
             if line is None:
-                return None
+                return ""
             event = _decoded(line)
             if event is not None:
-                result.take(event, self._clock.now())
+                result.take(event)
                 if on_event is not None:
                     on_event(event)
 
@@ -113,15 +115,12 @@ class _Result:
 
     def __init__(self) -> None:
         self.hosts: dict[str, HostOutcome] = {}
-        self.started_at: float | None = None
         self.task: str | None = None
         self.words: str | None = None
         self.ended = False
 
-    def take(self, event: Mapping[str, Any], now: float) -> None:
+    def take(self, event: Mapping[str, Any]) -> None:
         match event.get("event"):
-            case "play":
-                self.started_at = self.started_at or now
             case "task":
                 self.task = event.get("name")
             case "ok":
@@ -156,18 +155,30 @@ def _forward(out: TextIO, lines: queue.SimpleQueue[str | None]) -> None:
     lines.put(None)
 
 
-def _end(child: subprocess.Popen[str]) -> None:
-    """End the child's whole session: first asked, then killed."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, how)
-        except ProcessLookupError:
+def _end(child: subprocess.Popen[str], *, asked_to: bool) -> None:
+    """Wait for the child, and end whatever of its session is left.
+
+    Args:
+        child: leader of its own session.
+        asked_to: it has not said its last word: it is asked to end before it is killed.
+    """
+    steps = [signal.SIGTERM, signal.SIGKILL] if asked_to else [None, signal.SIGTERM, signal.SIGKILL]
+    for how in steps:
+        if how is not None and not _signalled(child.pid, how):
             break
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=GRACE_S)
-        except subprocess.TimeoutExpired:
-            continue
+            break
     child.wait()
+    _signalled(child.pid, signal.SIGKILL)  # what the child has left behind in its session
+
+
+def _signalled(session: int, how: signal.Signals) -> bool:
+    try:
+        os.killpg(session, how)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _path() -> str:

@@ -68,13 +68,11 @@ class RunOutcome:
 
     Attributes:
         hosts: by host name; a host that Ansible never got to is absent.
-        started_at: when Ansible began its first play, seconds since the epoch; None when it never did.
         ended_at: when the child process was gone.
         error: why the run as a whole failed (deadline, interrupted, Ansible's own words); None when it ran.
     """
 
     hosts: Mapping[str, HostOutcome]
-    started_at: float | None
     ended_at: float
     error: str | None = None
 

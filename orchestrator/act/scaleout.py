@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kafka.errors import KafkaError
 
@@ -113,9 +114,12 @@ class ScaleOut:
         means = self._means
         self._step("placed", f"{instance.device}: {placement.explanation}", instance)
         means.reports.forget(instance)
-        outcome = means.actuator.run(deploy(instance, means.inventory), means.stop)
-        if outcome.started_at is not None:
-            self._step("ansible-started", "", instance, at=outcome.started_at)
+
+        def on_event(event: Mapping[str, Any]) -> None:
+            if event.get("event") == "play" and "ansible-started" not in self._parts:
+                self._step("ansible-started", str(event.get("name") or ""), instance)
+
+        outcome = means.actuator.run(deploy(instance, means.inventory), means.stop, on_event)
         if means.stop.is_set() and outcome.error is not None:
             self._step("interrupted", f"{outcome.error}; the next start finds out what runs", instance)
             return False

@@ -11,7 +11,7 @@ from rich.live import Live
 
 from orchestrator.broker.cluster import Cluster
 from orchestrator.cli.context import Options, open_context
-from orchestrator.cli.tables import status_table
+from orchestrator.cli.tables import status_view
 from orchestrator.status import collect
 
 
@@ -32,7 +32,7 @@ def status(options: Options, *, as_json: bool, watch: bool) -> None:
             if as_json:
                 click.echo(json.dumps(now.as_dict(), indent=2))
             else:
-                Console().print(status_table(now))
+                Console().print(status_view(now))
             return
         with Live(console=Console(), auto_refresh=False) as live:
             while True:
@@ -40,7 +40,7 @@ def status(options: Options, *, as_json: bool, watch: bool) -> None:
                 if as_json:
                     click.echo(json.dumps(now.as_dict()))
                 else:
-                    live.update(status_table(now), refresh=True)
+                    live.update(status_view(now), refresh=True)
                 time.sleep(1)
     finally:
         cluster.close()

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,13 +32,12 @@ def styled(kind: str) -> Text:
     return Text(kind, style=_STYLES.get(kind, ""))
 
 
-def status_table(status: Status) -> Table:
-    """One row per service, an instance per line in it."""
-    table = Table(title=_title(status), title_justify="left", show_lines=True, expand=False)
-    for name, right in (("service", 0), ("in/s", 1), ("out/s", 1), ("ratio", 1), ("lag", 1), ("parts", 1)):
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
-    table.add_column("instances (device: partitions, finished/s)", no_wrap=True)
-    table.add_column("last decision", ratio=1, min_width=30)
+def status_view(status: Status) -> Group:
+    """A row of figures per service; below it each service's instances and its last decision."""
+    table = Table(title=_title(status), title_justify="left")
+    for name in ("service", "in/s", "out/s", "ratio", "lag", "partitions", "instances"):
+        table.add_column(name, justify="left" if name == "service" else "right", no_wrap=True)
+    blocks: list[RenderableType] = [table]
     for service in status.services:
         table.add_row(
             service.name,
@@ -46,10 +46,14 @@ def status_table(status: Status) -> Table:
             number(service.ratio, 2),
             number(service.lag),
             number(service.partitions),
-            "\n".join(_instance(i) for i in service.instances) or "none",
-            _decision(service),
+            str(len(service.instances)),
         )
-    return table
+        blocks += [
+            Text(f"{service.name}:", style="bold"),
+            *(_instance(i) for i in service.instances),
+            _decision(service),
+        ]
+    return Group(*blocks)
 
 
 def _title(status: Status) -> str:
@@ -64,24 +68,31 @@ def _title(status: Status) -> str:
     return f"{clock_time(status.at)}  {words}{refused}"
 
 
-def _instance(instance: InstanceStatus) -> str:
-    owns = "?" if instance.partitions is None else ",".join(str(p) for p in instance.partitions) or "none"
-    silent = "" if instance.report_age_s is not None else ", never reported"
-    return f"{instance.name} ({instance.device}: {owns}, {number(instance.finished_per_s)}/s{silent})"
+def _instance(instance: InstanceStatus) -> Text:
+    owned = instance.partitions
+    owns = "?" if owned is None else ", ".join(str(p) for p in owned) or "none"
+    report = "never reported" if instance.report_age_s is None else f"{number(instance.finished_per_s)}/s"
+    return Text(f"  {instance.name} on {instance.device}: partitions {owns}; {report}")
 
 
 def _decision(service: ServiceStatus) -> Text:
     decision = service.decision
     if decision is None:
-        return Text("none yet")
-    text = styled(str(decision["kind"])) + Text(f" {number(decision['age_s'])} s ago: {decision['reason']}")
-    since = decision["at"]
-    for step in service.steps:
-        if step["at"] >= since:
-            after = (step.get("numbers") or {}).get("after_s")
-            text += Text(f"\n  {'' if after is None else f'+{after:.1f} s '}") + styled(str(step["name"]))
-            text += Text(f" {step.get('instance') or ''} {step['detail']}".rstrip())
+        return Text("  no decision yet")
+    text = Text(f"  decided {number(decision['age_s'])} s ago: ") + styled(str(decision["kind"]))
+    text += Text(f": {decision['reason']}")
+    for step in _latest_action(service):
+        after = (step.get("numbers") or {}).get("after_s")
+        text += Text(f"\n    {'' if after is None else f'+{after:.1f} s '}") + styled(str(step["name"]))
+        text += Text(f" {step.get('instance') or ''} {step['detail']}".rstrip())
     return text
+
+
+def _latest_action(service: ServiceStatus) -> list[Mapping[str, Any]]:
+    """The steps from the last placement on."""
+    steps = list(service.steps)
+    first = max((n for n, step in enumerate(steps) if step["name"] == "placed"), default=len(steps))
+    return steps[first:]
 
 
 def history_line(kind: str, service: str, at: float, body: Mapping[str, Any]) -> Text:
