@@ -10,13 +10,15 @@ import click
 from lab.base import build as build_base
 from lab.commands import require_root
 from lab.jars import collect
-from lab.options import PATH
 from orchestrator.project import PROJECT
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--report", type=PATH, default=Path("demo-report.json"), show_default=True, help="Where to write it.")
-def demo(report: Path) -> None:
+@click.option("--report", type=_FILE, default=Path("demo-report.json"), show_default=True, help="Where to write it.")
+@click.option("--picture", type=_FILE, help="Write the story as an SVG, too.")
+def demo(report: Path, picture: Path | None) -> None:
     """Tell the main job live: an overload makes the master start one more consumer.
 
     Three devices, a broker, a master, and a crawler whose rate rises. Ends with a verdict; exit code 0 only if
@@ -26,7 +28,7 @@ def demo(report: Path) -> None:
     sys.path.insert(0, str(PROJECT / "examples" / "incident_detection"))  # the crawler is part of the example
     from lab.demo.run import run  # noqa: PLC0415 - only importable with the example on the path
 
-    sys.exit(run(PROJECT / ".lab" / "demo", report))
+    sys.exit(run(PROJECT / ".lab" / "demo", report, picture))
 
 
 @click.command()

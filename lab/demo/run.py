@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from incident_detection.crawler import CrawlerError
 
+from incident_detection.crawler import CrawlerError
 from lab import base, jars
 from lab.demo.screen import Screen
 from lab.demo.story import SERVICE, Story, StoryFailed
@@ -40,21 +40,25 @@ SETTINGS = {
 _STOP_S = 40
 
 
-def run(folder: Path, report_file: Path) -> int:
+def run(folder: Path, report_file: Path, picture: Path | None = None) -> int:
     """Run the demo; returns its exit code: 0 only if its verdict is 'passed'.
 
     Args:
         folder: the demo's own lab; whatever is in it is replaced.
         report_file: where the report is written.
+        picture: where the story is written as an SVG; None for nowhere.
     """
     lab = Lab(folder / "lab", base.build(PROJECT / ".lab" / "base", print))
     with Screen() as screen:
         try:
             with _stage(lab, folder, screen) as inventory:
-                return _tell(lab, inventory, screen, report_file)
+                code = _tell(lab, inventory, screen, report_file)
         except (StoryFailed, CrawlerError, LabError, OrchestratorError) as failure:
             screen.say(f"demo: FAILED: {failure}", "bold red")
             return 1
+        if picture is not None:
+            screen.picture(picture)
+        return code
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from incident_detection.crawler import Crawler
-
 from lab.demo.report import DemoReport
 from lab.demo.screen import Screen
 from lab.demo.witness import Witness
@@ -96,6 +95,7 @@ class Story:
         self._until(lambda s: (s.ratio or 0) >= threshold, 60, "the ratio did not recover")
         self._for(HOLD_S)
         self._seen.recovered = (self._status().ratio or 0) >= threshold
+        self._screen.keep_table()
         say(f"back to {rates['carried']:,.0f}/s: the two of them work off what was left")
         self._crawler.set_rate(rates["carried"])
         self._until(lambda s: (s.lag or 0) < capacity, 60, "the lag did not go down")

@@ -1,0 +1,260 @@
+"""A lab: some simulated devices, one network, one key; everything found again by its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import leftovers, netns
+from lab.base import USER, require_base
+from lab.broker import LocalBroker
+from lab.cgroup import Trees
+from lab.commands import require_programs, require_root
+from lab.device import Device
+from lab.errors import LabError
+from lab.inotify import allow_devices
+from lab.keys import Keys
+from lab.locks import locked
+from lab.login import wait_for_login, write_wrappers
+from lab.network import HUB_ADDRESS, MOST, Network
+from lab.record import DeviceStatus
+
+_PROGRAMS = ("ip", "mount", "nsenter", "setsid", "ssh", "ssh-keygen", "systemd-nspawn")
+_BROKER_PORT = 9092
+_AT_ONCE = 4
+
+
+def prefix_of(folder: Path) -> str:
+    """What the names of everything outside a lab's folder start with."""
+    return f"fv-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:6]}"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The lab of one folder. It may be down: every method says what it needs.
+
+    Attributes:
+        folder: devices, keys and broker of this lab.
+        base: root file system that new devices start from, see :func:`lab.base.build`.
+    """
+
+    folder: Path
+    base: Path
+
+    @property
+    def prefix(self) -> str:
+        """Starts the names of its namespaces, control groups and mounts; no other lab has it."""
+        return prefix_of(self.folder)
+
+    @property
+    def hub_netns(self) -> str:
+        """Network namespace from which the devices are reached, and where the broker runs."""
+        return self._network.hub
+
+    @property
+    def keys(self) -> Keys:
+        """Its SSH keys and known hosts."""
+        return Keys(self.folder.absolute() / "ssh")
+
+    @property
+    def ssh_program(self) -> Path:
+        """An ``ssh`` that reaches the devices from anywhere on this machine; ``sftp``, ``scp`` are beside it."""
+        return self.keys.folder / "ssh"
+
+    @property
+    def control_path(self) -> Path:
+        """Folder for the sockets of shared SSH connections: short, since a socket's path may not be long."""
+        return Path("/run") / self.prefix
+
+    @property
+    def bootstrap(self) -> str:
+        """Where its broker listens, seen from the devices and the control namespace."""
+        return f"{HUB_ADDRESS}:{_BROKER_PORT}"
+
+    def broker(self, jars: Path) -> LocalBroker:
+        """Its broker, inside the devices' network."""
+        return LocalBroker(
+            self.folder.absolute() / "kafka", jars, host=HUB_ADDRESS, port=_BROKER_PORT, netns=self.hub_netns
+        )
+
+    def is_up(self) -> bool:
+        """Whether its network is there; devices may still be off."""
+        return netns.exists(self.hub_netns)
+
+    def up(
+        self,
+        devices: int = 3,
+        cpu: int | None = 25,
+        *,
+        timeout_s: float = 60.0,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> list[DeviceStatus]:
+        """Let devices ``pi-1`` to ``pi-<devices>`` run and wait until each can be logged in to.
+
+        What runs is left alone, what is off, cut or frozen is brought back, what is missing is made.
+        Devices with higher numbers stay as they are.
+
+        Args:
+            devices: how many.
+            cpu: percent of one core that each *new* device may use once it has booted; None for all.
+            timeout_s: seconds until the last one must answer.
+            say: told what happens.
+
+        Raises:
+            LabError: with what is missing, or which device did not come.
+        """
+        if not 1 <= devices <= MOST:
+            raise LabError(f"a lab has 1 to {MOST} devices, not {devices}")
+        require_root()
+        require_programs(_PROGRAMS)
+        deadline = time.monotonic() + timeout_s
+        with locked(self._lock):
+            self._require_no_loopback_broker()
+            require_base(self.base)
+            allow_devices(devices, say)
+            self.keys.create()
+            write_wrappers(self.ssh_program, self.hub_netns)
+            self.control_path.mkdir(mode=0o700, exist_ok=True)
+            self._network.create()
+            wanted = [self._device(number) for number in range(1, devices + 1)]
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                for device, words in zip(
+                    wanted, pool.map(lambda device: self._bring(device, cpu, deadline), wanted), strict=True
+                ):
+                    say(f"{device.name} {device.port.address} {words}")
+        return self.devices()
+
+    def down(self, say: Callable[[str], None] = lambda _line: None) -> None:
+        """End the lab and its broker and remove every trace outside its folder, also of one that crashed.
+
+        The broker's data, the key and the root file system stay.
+
+        Args:
+            say: told which foreign processes are still inside the lab's network.
+        """
+        require_root()
+        with locked(self._lock):
+            self._any_broker.down()
+            leftovers.remove(self.prefix, self.folder.absolute(), self.control_path, say)
+
+    def devices(self) -> list[DeviceStatus]:
+        """All its devices, whatever state they are in, by number."""
+        return [device.status() for device in self._existing()]
+
+    def power_off(self, name: str) -> None:
+        """Pull the power of a device; what it had not written to its disk is lost."""
+        self._change(name, Device.power_off)
+
+    def power_on(self, name: str, timeout_s: float = 60.0) -> None:
+        """Start a device that is off and wait until it can be logged in to (unless its cable is cut)."""
+        self._change(name, Device.power_on)
+        device = self._named(name)
+        if not device.record.is_cut:
+            self._wait(device, time.monotonic() + timeout_s)
+
+    def cut(self, name: str) -> None:
+        """Pull the network cable of a device."""
+        self._change(name, Device.cut)
+
+    def join(self, name: str) -> None:
+        """Plug the network cable of a device in again."""
+        self._change(name, Device.join)
+
+    def freeze(self, name: str) -> None:
+        """Let a device hang with its link up."""
+        self._change(name, Device.freeze)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen device go on."""
+        self._change(name, Device.thaw)
+
+    def cpu(self, name: str, percent: int | None) -> None:
+        """Change a device's share of a processor core: 25 is a quarter of one, None all there is."""
+        self._change(name, lambda device: device.limit_cpu(percent))
+
+    def root(self, name: str) -> Path:
+        """A device's file system, seen from this machine; also while it is off."""
+        return self._named(name).root
+
+    def ssh_command(self, name: str, *command: str) -> list[str]:
+        """The command that logs in to a device, and runs ``command`` there if one is given."""
+        return [
+            str(self.ssh_program), "-i", str(self.keys.private), "-o", "IdentitiesOnly=yes",
+            "-o", f'UserKnownHostsFile="{self.keys.known_hosts}"', "-o", "StrictHostKeyChecking=yes",
+            "-o", "BatchMode=yes", "-o", "ConnectTimeout=5",
+            "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3",
+            f"{USER}@{self._named(name).port.address}", *command,
+        ]  # fmt: skip
+
+    @property
+    def _network(self) -> Network:
+        return Network(self.prefix)
+
+    @property
+    def _lock(self) -> Path:
+        return self.folder / "lab.lock"
+
+    @property
+    def _any_broker(self) -> LocalBroker:
+        """The broker of this folder wherever it listens; to stop it no jars are needed."""
+        return LocalBroker(self.folder.absolute() / "kafka", self.folder / "jars")
+
+    def _device(self, number: int) -> Device:
+        folder = self.folder.absolute() / "devices" / f"pi-{number}"
+        return Device(number, folder, self._network, Trees.detect())
+
+    def _existing(self) -> list[Device]:
+        files = (self.folder / "devices").glob("pi-*/device.json")
+        numbers = (file.parent.name.removeprefix("pi-") for file in files)
+        return [self._device(number) for number in sorted(int(number) for number in numbers if number.isdecimal())]
+
+    def _named(self, name: str) -> Device:
+        devices = {device.name: device for device in self._existing()}
+        if name not in devices:
+            known = f"there are {', '.join(devices)}" if devices else "start some with 'orchestrator lab up'"
+            raise LabError(f"no device {name}: {known}")
+        return devices[name]
+
+    def _change(self, name: str, change: Callable[[Device], None]) -> None:
+        require_root()
+        with locked(self._lock):
+            device = self._named(name)
+            if not self.is_up():
+                raise LabError("the lab is down: 'orchestrator lab up' brings it back")
+            change(device)
+
+    def _bring(self, device: Device, cpu: int | None, deadline: float) -> str:
+        """Make a device run and answer; returns what was done."""
+        began = time.monotonic()
+        device.create(self.base, cpu, self.keys.public)
+        if device.is_on():
+            device.thaw()
+            device.join()
+            words = "runs"
+        else:
+            device.join()
+            device.power_on(boost=True)
+            words = "started"
+        self._publish(device)
+        self._wait(device, deadline)
+        device.limit_cpu(device.record.cpu)
+        return f"{words}, answers after {time.monotonic() - began:.1f} s"
+
+    def _publish(self, device: Device) -> None:
+        with locked(self.keys.folder / "known_hosts.lock"):
+            self.keys.publish({device.port.address: device.host_key})
+
+    def _wait(self, device: Device, deadline: float) -> None:
+        wait_for_login(self.ssh_command(device.name, "true"), self.hub_netns, device.port.address, deadline)
+
+    def _require_no_loopback_broker(self) -> None:
+        status = self._any_broker.status()
+        if status.state == "running" and status.netns is None:
+            raise LabError(
+                f"the broker of this lab runs on {status.bootstrap}, where devices cannot reach it: "
+                "stop it with 'orchestrator lab kafka down' first"
+            )

@@ -1,0 +1,103 @@
+"""The lab's network: a bridge in a control namespace without uplink, and a cable to each device.
+
+Nothing sent to a device's address can leave the machine, since there is nowhere to go from here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from lab import netns
+from lab.commands import run
+from lab.netns import ip
+
+_NET = "10.77.0"
+_BRIDGE = "br0"
+#: Address of the control namespace: there the broker listens.
+HUB_ADDRESS = f"{_NET}.1"
+#: Last part of the first device's address.
+_FIRST = 11
+#: Devices that fit into the network.
+MOST = 240
+
+
+@dataclass(frozen=True)
+class Port:
+    """Where one device is plugged in.
+
+    Attributes:
+        netns: the device's own namespace.
+        address: its IP address.
+        link: the hub's end of its cable.
+    """
+
+    netns: str
+    address: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """All names of one lab's network, made from the lab's prefix."""
+
+    prefix: str
+
+    @property
+    def hub(self) -> str:
+        """The control namespace."""
+        return f"{self.prefix}-hub"
+
+    def port(self, number: int) -> Port:
+        """The place of device ``number``, counted from 1."""
+        last = _FIRST + number - 1
+        return Port(f"{self.prefix}-pi-{number}", f"{_NET}.{last}", f"v{last}")
+
+    def create(self) -> None:
+        """Make the control namespace and its bridge, as far as they are missing."""
+        netns.create(self.hub)
+        if _BRIDGE not in self._links():
+            ip("-n", self.hub, "link", "add", _BRIDGE, "type", "bridge")
+            ip("-n", self.hub, "addr", "add", f"{HUB_ADDRESS}/24", "dev", _BRIDGE)
+        ip("-n", self.hub, "link", "set", _BRIDGE, "up")
+
+    def plug(self, port: Port) -> None:
+        """Make a device's namespace and its cable, as far as they are missing; the cable is not joined."""
+        netns.create(port.netns)
+        if port.link not in self._links():
+            ip(
+                "link", "add", "name", port.link, "netns", self.hub,
+                "type", "veth", "peer", "name", "eth0", "netns", port.netns,
+            )  # fmt: skip
+            ip("-n", self.hub, "link", "set", port.link, "master", _BRIDGE)
+
+    def join(self, port: Port) -> None:
+        """Let packets through a device's cable."""
+        run(self._switch(port, "up"))
+
+    def cut(self, port: Port) -> None:
+        """Let nothing through a device's cable; nobody is told, as when it is pulled."""
+        if port.link in self._links():
+            run(self.silence(port))
+
+    def silence(self, port: Port) -> list[str]:
+        """The command that cuts a device's cable: the kernel answers for a device that is off otherwise."""
+        return self._switch(port, "down")
+
+    @staticmethod
+    def fresh(port: Port) -> list[list[str]]:
+        """The commands that give a device which boots its address, whatever it had before."""
+        at = ["ip", "-n", port.netns]
+        return [
+            [*at, "addr", "flush", "dev", "eth0"],
+            [*at, "addr", "add", f"{port.address}/24", "dev", "eth0"],
+            [*at, "link", "set", "lo", "up"],
+            [*at, "link", "set", "eth0", "up"],
+            [*at, "route", "replace", "default", "via", HUB_ADDRESS],
+        ]
+
+    def _switch(self, port: Port, state: str) -> list[str]:
+        return ["ip", "-n", self.hub, "link", "set", port.link, state]
+
+    def _links(self) -> set[str]:
+        return {link["ifname"] for link in json.loads(ip("-n", self.hub, "-j", "link", "show") or "[]")}
