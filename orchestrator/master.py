@@ -215,12 +215,12 @@ class Master:
         )
         state.remember(last_start_at=self._clock.now())
 
-        def chosen(instance: Instance | None) -> None:
-            state.chosen = instance
+        def progress(instance: Instance | None, words: str) -> None:
+            state.chosen, state.progress = instance, words
 
         def carry_out() -> None:
             for _ in range(missing):
-                if ScaleOut(state.service, decision.at, means, chosen).run(self._place(state)) is None:
+                if ScaleOut(state.service, decision.at, means, progress).run(self._place(state)) is None:
                     return
 
         state.action = threading.Thread(target=carry_out, name=f"scale-out-{state.service.name}")

@@ -27,6 +27,7 @@ class ServiceState:
         decision: the last decision.
         action: the thread that carries out a decision; None when nothing is under way.
         chosen: the instance that the action is starting right now.
+        progress: how far that is, in words.
         grown_refused: topics whose refused growth has been said already.
     """
 
@@ -39,6 +40,7 @@ class ServiceState:
     decision: Decision | None = None
     action: threading.Thread | None = None
     chosen: Instance | None = None
+    progress: str = ""
     grown_refused: set[str] = field(default_factory=set)
 
     @property
@@ -46,7 +48,7 @@ class ServiceState:
         """What is under way, in words; None when nothing is."""
         if self.action is None or not self.action.is_alive():
             return None
-        return f"{self.chosen} is being started" if self.chosen else "a device is being chosen"
+        return f"{self.chosen} is being started ({self.progress})" if self.chosen else "a device is being chosen"
 
     def remember(self, **changes: float | None) -> None:
         """Change the memory."""

@@ -26,7 +26,7 @@ from orchestrator.core.window import Window
 from orchestrator.errors import BrokerUnreachable
 from orchestrator.inventory import Inventory
 from orchestrator.service_state import ServiceState, rule_for
-from orchestrator.settings import Settings
+from orchestrator.settings import INTERVALS, Settings
 from orchestrator.sight import count_history, count_offsets, count_reports
 from orchestrator.ssh.probe import Probe
 
@@ -70,7 +70,9 @@ class Watch:
         self._observer = observer
         self._probe = probe_devices
         self._record = record
-        self._window = Window(settings.window_max_second)
+        # a service with an interval of its own needs a window that holds enough of them
+        longest = max((state.rule.refresh_s for state in self.states.values()), default=0)
+        self._window = Window(max(settings.window_max_second, INTERVALS * longest))
         self._away_since: float | None = None
         self._running_at_start: dict[Instance, float] = {}
         self._foreign_pairs: set[tuple[str, str]] = set()

@@ -1,0 +1,122 @@
+"""Looks at the Kafka cluster: does it answer, which version, do the topics fit the services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kafka.errors import KafkaError
+
+from orchestrator.checks.line import Line, counted
+from orchestrator.core.service import Service
+from orchestrator.kafka_admin import open_admin
+
+BOOTSTRAP_TIMEOUT_MS = 5_000
+REQUEST_TIMEOUT_MS = 10_000
+
+
+def check_broker(options: Mapping[str, Any], services: Sequence[Service], observer_topic: str) -> tuple[Line, ...]:
+    """Lines about the cluster and the topics of the services.
+
+    Args:
+        options: kafka-python's keyword arguments of the cluster.
+        services: whose topics are looked at.
+        observer_topic: the topic of the instances' reports.
+    """
+    servers = ",".join(options["bootstrap_servers"])
+    try:
+        client = open_admin(**options, bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    except (KafkaError, OSError) as error:
+        return (_unreachable(servers, error, options),)
+    try:
+        # The name of the field differs between Kafka's two ways to answer. Each broker is asked for its version:
+        # that it advertises an address nobody here can reach shows only when one goes there.
+        nodes = [node.get("broker_id", node.get("node_id")) for node in client.describe_cluster()["brokers"]]
+        versions = {client.get_broker_version_data(node).broker_version for node in nodes}
+        version = ".".join(str(part) for part in min(versions))
+        partitions = {
+            topic["name"]: len(topic["partitions"]) for topic in client.describe_topics() if not topic["error_code"]
+        }
+    except (KafkaError, OSError) as error:
+        return (_unreachable(servers, error, options),)
+    finally:
+        client.close()
+    answers = Line(
+        "broker", servers, "ok", f"{counted(nodes, 'broker')}, speaks the protocol of Kafka {version} or later"
+    )
+    return (answers, *topic_lines(partitions, services, observer_topic))
+
+
+def topic_lines(partitions: Mapping[str, int], services: Sequence[Service], observer_topic: str) -> Iterable[Line]:
+    """Lines about topics.
+
+    Args:
+        partitions: partition count of every topic that exists.
+        services: whose topics are looked at.
+        observer_topic: the topic of the instances' reports.
+    """
+    if observer_topic in partitions:
+        yield Line(
+            "topic",
+            observer_topic,
+            "ok",
+            f"{counted(partitions[observer_topic], 'partition')} for the instances' reports",
+        )
+    else:
+        yield Line("topic", observer_topic, "note", "not there yet: the first `orchestrator run` creates it")
+    for service in services:
+        yield _source(service, partitions.get(service.source_topic))
+    consumed = {service.source_topic for service in services}
+    for service in services:
+        target = service.target_topic
+        if target is None or target in consumed:
+            continue
+        if target in partitions:
+            yield Line(
+                "topic", target, "ok", f"{counted(partitions[target], 'partition')}; {service.name} writes to it"
+            )
+        else:
+            yield _absent(target, f"{service.name} writes to it", 1)
+
+
+def _source(service: Service, partitions: int | None) -> Line:
+    topic = service.source_topic
+    if partitions is None:
+        first = service.max_instances if service.ordering == "key" else max(1, service.min_instances)
+        return _absent(topic, f"{service.name} consumes it", first)
+    wants = f"{service.min_instances} to {service.max_instances} instances"
+    has = f"{counted(partitions, 'partition')}; {service.name} consumes it, {wants}"
+    if service.ordering == "key" and partitions < service.max_instances:
+        return Line(
+            "topic",
+            topic,
+            "warn",
+            f"{has}, ordered by key: the topic is not grown, so instances beyond {partitions} would be idle",
+            f"lower max_instances to {partitions}, raise workers, or give {topic} {service.max_instances} partitions "
+            "while it is empty (keys move to other partitions)",
+        )
+    if partitions < service.max_instances:
+        return Line("topic", topic, "ok", f"{has}; grown as instances need it")
+    return Line("topic", topic, "ok", has)
+
+
+def _absent(topic: str, who: str, partitions: int) -> Line:
+    return Line(
+        "topic",
+        topic,
+        "warn",
+        f"does not exist; {who}",
+        f"kafka-topics.sh --bootstrap-server HOST:PORT --create --topic {topic} --partitions {partitions}",
+    )
+
+
+def _unreachable(servers: str, error: Exception, options: Mapping[str, Any]) -> Line:
+    words = " ".join(str(error).split()) or type(error).__name__
+    protocol = options.get("security_protocol", "PLAINTEXT")
+    return Line(
+        "broker",
+        servers,
+        "fail",
+        f"cannot be reached ({protocol}): {words}",
+        "start the broker (of the lab: orchestrator lab kafka up), or correct fogverse_kafka",
+    )

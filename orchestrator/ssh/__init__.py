@@ -1,0 +1,1 @@
+"""What the master asks of devices over SSH, without Ansible."""

@@ -1,0 +1,107 @@
+"""What a probe asks of a device: one shell script, and how its output is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.core.instance import Instance
+
+#: Plain sh, no Python: on a Pi an interpreter's start costs more than all of this. The clock comes first, so that
+#: the time of the answer's first byte bounds when it was read.
+SCRIPT = r"""
+export LC_ALL=C
+echo "clock=$(date +%s.%N)"
+echo "arch=$(uname -m)"
+echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
+echo "load=$(cut -d' ' -f1 /proc/loadavg)"
+while read -r key kb _; do [ "$key" = MemAvailable: ] && echo "memory_kb=$kb"; done < /proc/meminfo
+folder=/opt; [ -d "$folder" ] || folder=/
+echo "disk_kb=$(df -Pk "$folder" | tail -n 1 | awk '{print $4}')"
+python=$(readlink -f "$(command -v /usr/bin/python3 || command -v python3)" 2>/dev/null)
+case "$python" in *python3.*) echo "python=${python##*python}" ;; ?*) echo "python=$("$python" -V)" ;; esac
+if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo sudo=yes; else echo sudo=no; fi
+systemctl list-units 'fogverse-*@*.service' --all --plain --no-legend --no-pager 2>/dev/null |
+  while read -r line; do echo "unit=$line"; done
+"""
+
+_UNIT = re.compile(
+    r"\W*fogverse-(?P<service>[a-z][a-z0-9-]*)@(?P<slot>[1-9][0-9]*)\.service\s+\S+\s+(?P<active>\S+)\s+(?P<sub>\S+)"
+)
+_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """A unit of ours that systemd knows on a device.
+
+    Attributes:
+        instance: name of the instance the unit runs, e.g. ``analyzer@pi-3.1``.
+        active_state: systemd's ActiveState: ``active``, ``activating``, ``deactivating``, ``failed``, ``inactive``.
+        sub_state: systemd's SubState, e.g. ``running`` or ``auto-restart``.
+    """
+
+    instance: str
+    active_state: str
+    sub_state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the script said; None for what it could not find out.
+
+    Attributes:
+        clock: the device's clock, seconds since 1970.
+        arch: machine architecture, e.g. ``aarch64``.
+        boot_id: changes with each start of the device.
+        load: processes running or waiting, mean of the last minute.
+        mem_available_mb: memory that can be used without swapping.
+        disk_free_mb: free space of the file system of ``/opt``.
+        python: version of ``python3``, e.g. ``3.11``.
+        sudo: whether the user is root, or sudo asks for no password.
+        units: the units of ours.
+    """
+
+    clock: float | None
+    arch: str | None
+    boot_id: str | None
+    load: float | None
+    mem_available_mb: int | None
+    disk_free_mb: int | None
+    python: str | None
+    sudo: bool
+    units: tuple[UnitState, ...]
+
+
+def parse(device: str, output: str) -> Facts:
+    """Read the script's output; what is missing or makes no sense becomes None."""
+    lines = [line.partition("=") for line in output.splitlines() if "=" in line]
+    said = {key: value.strip() for key, _, value in lines}
+    version = _VERSION.search(said.get("python", ""))
+    return Facts(
+        clock=_number(said, "clock"),
+        arch=said.get("arch") or None,
+        boot_id=said.get("boot") or None,
+        load=_number(said, "load"),
+        mem_available_mb=_megabytes(said, "memory_kb"),
+        disk_free_mb=_megabytes(said, "disk_kb"),
+        python=version[0] if version else None,
+        sudo=said.get("sudo") == "yes",
+        units=tuple(
+            UnitState(str(Instance(found["service"], device, int(found["slot"]))), found["active"], found["sub"])
+            for key, _, value in lines
+            if key == "unit" and (found := _UNIT.match(value))
+        ),
+    )
+
+
+def _number(said: Mapping[str, str], key: str) -> float | None:
+    found = _NUMBER.match(said.get(key, ""))
+    return float(found[0]) if found else None
+
+
+def _megabytes(said: Mapping[str, str], key: str) -> int | None:
+    kilobytes = _number(said, key)
+    return None if kilobytes is None else int(kilobytes / 1024)
