@@ -1,0 +1,82 @@
+"""The roles and the runtime agree: variables, exit codes, names of instances, readiness."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+from fogverse.exit_codes import ExitCode
+from fogverse.setting_table import TABLE
+from orchestrator.core.instance import Instance
+from orchestrator.project import PROJECT
+
+CONSUMER = PROJECT / "roles" / "fogverse_consumer"
+SCRIPTS = sorted((PROJECT / "roles").glob("*/templates/*.sh.j2"))
+UNIT = (CONSUMER / "templates" / "consumer.service.j2").read_text()
+VARIABLES = (CONSUMER / "vars" / "main.yml").read_text()
+
+
+def rendered(script: Path) -> str:
+    """A script as a device gets it: names instead of values are enough for a shell to read it."""
+    environment = jinja2.Environment(  # noqa: S701 - no HTML
+        loader=jinja2.FileSystemLoader(script.parent), undefined=jinja2.ChainableUndefined
+    )
+    environment.filters |= {"quote": lambda value: f"'{value}'", "ternary": lambda value, yes, no: yes if value else no}
+    return environment.get_template(script.name).render(inventory_hostname="pi-1")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_can_be_read_by_the_devices_shell(script: Path) -> None:
+    """A syntax error would only show on the path that has it, perhaps the rollback."""
+    subprocess.run(["sh", "-n"], input=rendered(script), text=True, check=True, capture_output=True)
+
+
+def test_the_runtime_knows_every_variable_that_it_is_given() -> None:
+    """A misspelt variable would be ignored, and a service would run with a default."""
+    known = {setting.variable for setting in TABLE} | {"FOGVERSE_CONFIG"}
+    given = set(re.findall(r"'(FOGVERSE_[A-Z_]*[A-Z]|OBSERVER_TOPIC)'", VARIABLES))
+    given |= set(re.findall(r"(FOGVERSE_[A-Z_]*[A-Z])=", UNIT))
+    assert given <= known
+    required = {setting.variable for setting in TABLE if setting.required}
+    assert required <= given
+
+
+def test_every_exit_code_is_explained() -> None:
+    explained = yaml.safe_load(VARIABLES)["fogverse_consumer_exit_codes"]
+    assert {str(int(code)) for code in ExitCode} <= set(explained)
+
+
+def test_what_cannot_mend_itself_is_not_restarted_for_ever() -> None:
+    prevented = re.search(r"^RestartPreventExitStatus=(.*)$", UNIT, re.MULTILINE)
+    assert prevented is not None
+    assert set(prevented[1].split()) == {str(int(ExitCode.BAD_SETTINGS)), str(int(ExitCode.NO_CALLABLE))}
+
+
+def test_units_and_instances_have_the_names_that_the_master_knows() -> None:
+    """The master's probes look for these names; others would be invisible to it."""
+    instance = Instance("analyzer", "pi-3", 2)
+    unit = yaml.safe_load(VARIABLES)["fogverse_consumer_unit"].replace("{{ fogverse_consumer_service }}", "analyzer")
+    assert f"{unit}2.service" == instance.unit
+    named = re.search(r"^Environment=FOGVERSE_INSTANCE=(.*)$", UNIT, re.MULTILINE)
+    assert named is not None
+    values = {"{{ fogverse_consumer_service }}": "analyzer", "{{ inventory_hostname }}": "pi-3", "%i": "2"}
+    name = named[1]
+    for placeholder, value in values.items():
+        name = name.replace(placeholder, value)
+    assert name == str(instance)
+
+
+@pytest.mark.parametrize(
+    ("mask", "ready"), [("0000000000004002", True), ("0000000000000002", False), ("0000000180014a03", True)]
+)
+def test_a_process_counts_as_started_once_it_catches_sigterm(mask: str, ready: bool) -> None:
+    """Earlier it would be killed by a drain, and messages under way would be processed twice."""
+    pattern = re.search(r'grep -Eq "([^"]*)"', UNIT)
+    assert pattern is not None
+    done = subprocess.run(["grep", "-Eq", pattern[1]], input=f"SigCgt:\t{mask}\n", text=True, check=False)
+    assert (done.returncode == 0) is ready

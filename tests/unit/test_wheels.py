@@ -1,0 +1,236 @@
+"""Wheels for devices: the right ones, fetched once, and failures that say what to do. pip itself is replaced here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from orchestrator import runtime, wheels
+from orchestrator.errors import OrchestratorError
+from orchestrator.wheels import Request, WheelsError, collect, main, platforms
+
+
+class Pip:
+    """Stands where pip would run: notes what it was asked for and leaves wheels as pip does."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.refuse: str | None = None
+
+    def __call__(self, command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
+        arguments = command[command.index("--no-input") + 1 :]
+        self.calls.append(arguments)
+        if self.refuse:
+            return subprocess.CompletedProcess(command, 1, "", self.refuse)
+        if arguments[0] == "wheel":
+            (Path(arguments[arguments.index("--wheel-dir") + 1]) / "fogverse-0.1.0-py3-none-any.whl").write_bytes(
+                b"own"
+            )
+        else:
+            folder = Path(arguments[arguments.index("--dest") + 1])
+            name = "pip-24.0" if arguments[-1].startswith("pip==") else "dependency-1.0"
+            (folder / f"{name}-py3-none-any.whl").write_bytes(b"fetched")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch) -> Pip:
+    fake = Pip()
+    monkeypatch.setattr(subprocess, "run", fake)
+    return fake
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "fogverse"
+    (root / "src" / "fogverse").mkdir(parents=True)
+    (root / "src" / "fogverse" / "__init__.py").write_text("")
+    (root / "pyproject.toml").write_text('[project]\nname = "fogverse"\ndependencies = ["Confluent_Kafka>=2.12,<3"]\n')
+    (root / "README.md").write_text("# fogverse\n")
+    return root
+
+
+@pytest.fixture
+def constraints(tmp_path: Path) -> Path:
+    path = tmp_path / "constraints.txt"
+    path.write_text("# exact versions\nconfluent-kafka==2.16.1\nruff==0.17.6\n")
+    return path
+
+
+def request_for(source: Path, constraints: Path | None = None, python: str = "3.11", arch: str = "x86_64") -> Request:
+    return Request(python=python, arch=arch, sources=(source,), constraints=constraints)
+
+
+def test_a_second_run_asks_no_registry(pip: Pip, source: Path, constraints: Path, tmp_path: Path) -> None:
+    first = collect(request_for(source, constraints), tmp_path / "cache")
+    asked = len(pip.calls)
+    second = collect(request_for(source, constraints), tmp_path / "cache")
+    assert (first.cached, second.cached) == (False, True)
+    assert len(pip.calls) == asked
+    assert (second.checksum, second.tarball, second.wheels) == (first.checksum, first.tarball, first.wheels)
+
+
+def test_a_device_gets_its_own_wheels_pip_and_what_to_install(pip: Pip, source: Path, tmp_path: Path) -> None:
+    bundle = collect(request_for(source, arch="aarch64"), tmp_path / "cache")
+    assert bundle.wheels == (
+        "dependency-1.0-py3-none-any.whl",
+        "fogverse-0.1.0-py3-none-any.whl",
+        "pip-24.0-py3-none-any.whl",
+    )
+    with tarfile.open(bundle.tarball) as archive:
+        assert archive.getnames() == sorted([*bundle.wheels, wheels.INSTALL_LIST])
+        listed = archive.extractfile(wheels.INSTALL_LIST)
+        assert listed is not None
+        assert listed.read() == b"./fogverse-0.1.0-py3-none-any.whl\n"
+    download = next(call for call in pip.calls if call[0] == "download")
+    assert "manylinux_2_28_aarch64" in download
+    assert not [argument for argument in download if "x86_64" in argument]
+    assert download[download.index("--python-version") + 1] == "3.11"
+    assert download[download.index("--only-binary") + 1] == ":all:"
+
+
+def test_the_runtime_is_built_here_and_never_taken_from_a_registry(
+    pip: Pip, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip takes a bare name for a package: a stranger's 'fogverse' would run on every device."""
+    monkeypatch.chdir(source.parent)
+    collect(request_for(Path(source.name)), tmp_path / "cache")
+    built = next(call for call in pip.calls if call[0] == "wheel")
+    assert built[-1] == str(source)
+    download = next(call for call in pip.calls if call[0] == "download")
+    assert "fogverse" not in download
+
+
+def test_nothing_that_needs_a_newer_c_library_is_pushed() -> None:
+    """Debian 12 has glibc 2.36; a wheel for 2.39 would install and then fail to load."""
+    minors = [int(tag.split("_")[2]) for tag in platforms("x86_64") if tag.startswith("manylinux_2_")]
+    assert max(minors) == wheels.NEWEST_GLIBC
+    assert 17 in minors  # what most wheels are built for
+
+
+def test_another_platform_or_version_is_collected_anew(
+    pip: Pip, source: Path, constraints: Path, tmp_path: Path
+) -> None:
+    requests = [
+        request_for(source, constraints),
+        request_for(source, constraints, python="3.13"),
+        request_for(source, constraints, arch="aarch64"),
+        request_for(source, None),
+    ]
+    bundles = [collect(request, tmp_path / "cache") for request in requests]
+    assert len({bundle.checksum for bundle in bundles}) == len(bundles)
+    assert not any(bundle.cached for bundle in bundles)
+    assert pip.calls
+
+
+def test_a_failed_collection_is_not_taken_for_a_cached_one(pip: Pip, source: Path, tmp_path: Path) -> None:
+    pip.refuse = "ERROR: Could not find a version that satisfies the requirement confluent-kafka"
+    with pytest.raises(WheelsError):
+        collect(request_for(source), tmp_path / "cache")
+    pip.refuse = None
+    assert not collect(request_for(source), tmp_path / "cache").cached
+    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".gz", ".json", ".lock"]
+
+
+def test_pips_reason_reaches_the_user_and_its_noise_does_not(pip: Pip, source: Path, tmp_path: Path) -> None:
+    pip.refuse = "Collecting things\nERROR: No matching distribution found for confluent-kafka\nnote: see above\n"
+    with pytest.raises(WheelsError, match="No matching distribution found for confluent-kafka") as raised:
+        collect(request_for(source), tmp_path / "cache")
+    assert "Collecting" not in str(raised.value)
+    assert "Python 3.11 on x86_64" in str(raised.value)
+
+
+def test_a_32_bit_device_is_told_what_to_install(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(WheelsError, match="64-bit Raspberry Pi OS"):
+        collect(request_for(source, arch="armv7l"), tmp_path)
+
+
+def test_a_wrong_python_version_is_refused_before_pip_runs(pip: Pip, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(WheelsError, match=r"such as 3\.11"):
+        collect(request_for(source, python="3.11.2"), tmp_path)
+    assert not pip.calls
+
+
+def test_requirements_cannot_bring_options_of_pip(pip: Pip, tmp_path: Path) -> None:
+    """--index-url in an artifact's requirements would fetch from wherever it likes."""
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("nltk==3.10.4  # the classifier\n--index-url https://example.org\n")
+    request = Request(python="3.11", arch="x86_64", requirements=(requirements,))
+    with pytest.raises(WheelsError, match="no options of pip"):
+        collect(request, tmp_path / "cache")
+    assert not pip.calls
+
+
+def test_requirements_are_installed_as_they_are_written(pip: Pip, tmp_path: Path) -> None:
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("# what it needs\nnltk==3.10.4  # the classifier\n\n")
+    bundle = collect(Request(python="3.11", arch="x86_64", requirements=(requirements,)), tmp_path / "cache")
+    with tarfile.open(bundle.tarball) as archive:
+        listed = archive.extractfile(wheels.INSTALL_LIST)
+        assert listed is not None
+        assert listed.read() == b"nltk==3.10.4\n"
+    assert pip.calls[0][0] == "download"
+
+
+def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    request = Request(python="3.11", arch="x86_64", requirements=(tmp_path / "missing.txt",))
+    with pytest.raises(WheelsError, match=r"missing\.txt is not a file"):
+        collect(request, tmp_path)
+
+
+def test_devices_are_reinstalled_for_a_new_runtime_or_client_only(source: Path, constraints: Path) -> None:
+    """A newer linter or a better README must not restart every instance of the fleet."""
+    before = runtime.checksum(source, constraints)
+    constraints.write_text("confluent-kafka==2.16.1\nruff==0.18.0\n")
+    (source / "README.md").write_text("# better\n")
+    (source / "tests").mkdir()
+    (source / "tests" / "test_it.py").write_text("")
+    assert runtime.checksum(source, constraints) == before
+    constraints.write_text("confluent-kafka==2.17.0\n")
+    newer_client = runtime.checksum(source, constraints)
+    (source / "src" / "fogverse" / "__init__.py").write_text("changed = True\n")
+    assert len({before, newer_client, runtime.checksum(source, constraints)}) == 3
+
+
+def test_a_wrong_runtime_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OrchestratorError, match=r"has no pyproject\.toml"):
+        runtime.checksum(tmp_path, None)
+
+
+def test_playbooks_learn_in_one_call_what_a_device_should_have(
+    source: Path, constraints: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["checksum", "--source", str(source), "--constraints", str(constraints)]
+    assert main([*arguments, "--artifact", str(source)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["runtime"] == runtime.checksum(source, constraints)
+    assert len(told["release"]) == len(told["runtime"]) == 12
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == {"runtime": told["runtime"], "release": None}
+
+
+def test_playbooks_collect_by_command(
+    pip: Pip, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "collect",
+        "--python",
+        "3.11",
+        "--arch",
+        "x86_64",
+        "--source",
+        str(source),
+        "--into",
+        str(tmp_path / "c"),
+    ]
+    assert main(arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert Path(told["tarball"]).is_file()
+    assert not told["cached"]
+    assert len(pip.calls) == 3
+    assert main([*arguments[:4], "mips", *arguments[5:]]) == 1
+    assert "mips" in capsys.readouterr().err
