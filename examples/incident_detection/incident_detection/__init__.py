@@ -1,0 +1,1 @@
+"""Real-time incident detection on short messages: crawler ► analyzer ► alerts."""
