@@ -1,0 +1,169 @@
+"""The loop of an instance: fetch, process, produce, commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic, time
+
+from confluent_kafka import KafkaError, KafkaException
+
+from fogverse.assignment import Assignment, Partition, Ticket
+from fogverse.commits import Commits
+from fogverse.exit_codes import ExitCode
+from fogverse.faults import Fault
+from fogverse.kafka_config import consumer_config, producer_config
+from fogverse.message import Message, Output
+from fogverse.meter import Meter
+from fogverse.serial import SerialWorker
+from fogverse.settings import Settings
+from fogverse.sink import Sink
+from fogverse.source import Source
+from fogverse.stopping import Stopping
+
+log = logging.getLogger(__name__)
+
+#: Seconds to wait for a message when nothing is under way; also how late a stop is noticed.
+IDLE_S = 0.2
+#: The same while outputs wait for acknowledgement, which is noticed only between two waits.
+BUSY_S = 0.005
+#: Seconds between two looks at things that last (commits, missing topics, stalls).
+LOOK_S = 0.1
+#: Seconds that giving up partitions may wait for outputs; the whole group waits as long.
+REVOKE_S = 10.0
+
+
+class Engine:
+    """Runs until it is told to stop or has to.
+
+    The order that makes it at-least-once: a message is begun, the callable returns, its outputs are
+    produced, the broker acknowledges the last of them, only then its offset counts as finished, and only the
+    contiguous finished prefix of a partition is committed.
+
+    Args:
+        settings: what to run.
+        worker: turns a message into outputs.
+        meter: counts for the reports.
+        stopping: tells when to stop, and until when.
+        first_finished: called once, after the very first message is finished.
+
+    Raises:
+        Fault: librdkafka refuses the settings.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker: SerialWorker,
+        meter: Meter,
+        stopping: Stopping,
+        first_finished: Callable[[], None],
+    ) -> None:
+        self._worker = worker
+        self._meter = meter
+        self._stopping = stopping
+        self._first_finished: Callable[[], None] | None = first_finished
+        self._started = self._looked = monotonic()
+        self._leaving = False
+        self._assignment = Assignment()
+        try:
+            self._sink = Sink(producer_config(settings), self._finished, stopping)
+            self._source = Source(
+                consumer_config(settings),
+                settings.source_topic,
+                settings.topic_timeout_s,
+                self._assignment,
+                revoking=self._revoking,
+                commit_answered=self._commit_answered,
+            )
+        except KafkaException as error:
+            raise Fault(ExitCode.BAD_SETTINGS, f"librdkafka refuses the settings: {error.args[0].str()}") from None
+        self._commits = Commits(self._assignment, self._source)
+
+    def run(self) -> ExitCode:
+        """Process until stopped, then drain. Blocks; returns how it ended."""
+        code = ExitCode.OK
+        try:
+            self._source.open()
+            while not self._stopping.requested:
+                self._turn()
+        except Fault as fault:
+            log.error("%s", fault.text)  # noqa: TRY400 -- one line; the text says it all
+            code = fault.code
+            self._stopping.request(f"exit code {int(code)}")
+        drained = self._drain()
+        return code or (ExitCode.OK if drained else ExitCode.DRAIN_OVERRUN)
+
+    def _turn(self) -> None:
+        self._sink.serve()
+        if self._sink.full:
+            self._source.hold()
+            self._sink.serve(0.05)
+            message = self._source.fetch(0)
+        else:
+            self._source.release()
+            message = self._source.fetch(BUSY_S if self._sink.outstanding else IDLE_S)
+        if message is not None:
+            self._begin(message)
+        now = monotonic()
+        if now - self._looked >= LOOK_S:
+            self._looked = now
+            self._look()
+
+    def _look(self) -> None:
+        self._commits.turn()
+        self._source.watch()
+        self._sink.watch()
+        for part in (self._source, self._sink, self._commits):
+            if part.fault is not None:
+                raise part.fault
+
+    def _begin(self, message: Message) -> None:
+        ticket = self._assignment.begin(message)
+        if ticket is not None:
+            self._meter.message_begun()
+            self._emit(ticket, self._worker.run(message))
+
+    def _emit(self, ticket: Ticket, outputs: list[Output]) -> None:
+        ticket.outputs = ticket.unacknowledged = len(outputs)
+        for output in outputs:
+            self._sink.send(output, ticket)
+        if not outputs:
+            self._finished(ticket)
+
+    def _finished(self, ticket: Ticket) -> None:
+        ticket.finish()
+        self._commits.message_finished()
+        sent_ms = ticket.message.timestamp_ms
+        # A device whose clock is behind would count negative ages; they mean "no lag that can be told".
+        self._meter.message_finished(ticket.outputs, None if sent_ms is None else max(0.0, time() * 1000 - sent_ms))
+        if self._first_finished is not None:
+            log.info(
+                "first message finished: %s, %.2f s after start", ticket.message.place, monotonic() - self._started
+            )
+            self._first_finished()
+            self._first_finished = None
+
+    def _commit_answered(self, error: KafkaError | None, confirmed: dict[Partition, int]) -> None:
+        self._commits.answered(error, confirmed)
+
+    def _revoking(self, partitions: list[Partition]) -> None:
+        if self._leaving:
+            return  # settled already, or it could not be: no use in waiting again
+        if not self._sink.flush(min(REVOKE_S, self._stopping.remaining_s)):
+            log.warning("%s", self._sink.unacknowledged("and partitions have to be given up: they will be repeated"))
+        self._commits.settle(partitions)
+
+    def _drain(self) -> bool:
+        self._source.hold()
+        flushed = self._sink.flush(self._stopping.remaining_s)
+        if not flushed:
+            log.error("%s", self._sink.unacknowledged("giving up"))
+        committed = self._commits.settle_all(self._stopping.remaining_s)
+        if not committed:
+            log.error("the last positions could not be committed: what follows them will be processed again")
+        self._leaving = True
+        self._source.close()
+        self._sink.close()
+        log.info("left the group")
+        return flushed and committed

@@ -1,0 +1,188 @@
+"""The front door: run a callable between two topics."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from fogverse.engine import Engine
+from fogverse.exit_codes import ExitCode
+from fogverse.faults import Fault
+from fogverse.message import Message, Returned
+from fogverse.meter import Meter
+from fogverse.reporter import Reporter
+from fogverse.serial import SerialWorker
+from fogverse.settings import Settings
+from fogverse.stopping import DrainGuard, Stopping
+
+log = logging.getLogger(__name__)
+
+Process = Callable[[Message], Returned]
+
+
+class Executor:
+    """Consumes a topic, calls ``process`` on each message, produces what it returns; at-least-once.
+
+    Whatever is not given here comes from the environment (``FOGVERSE_*``, see ``fogverse run --help``), and
+    what is not there from the defaults: the same program runs by hand and on a device.
+
+    Args:
+        process: called with a ``Message``; returns None, bytes, an ``Output`` or an iterable of these.
+            An exception ends the run: the message stays uncommitted and is the next to be processed.
+        source_topic: topic to consume.
+        target_topic: topic to produce to; None for a sink.
+        group_id: consumer group that all instances share.
+        bootstrap_servers: ``host:port``, several separated by commas.
+        service: name of the service in reports.
+        instance: name of this process, ``service@device.slot``: client id and name in reports.
+        host: name of the device in reports.
+        workers: messages to work on at once. This version works on one at a time, reports it, and says so
+            in the log when more are asked for.
+        ordering: ``none``, ``key`` or ``partition``. One at a time keeps all of them.
+        observer_topic: topic for reports.
+        drain_timeout_s: seconds that stopping may take.
+        topic_timeout_s: seconds that a missing topic is waited for.
+
+    Raises:
+        SettingsError: with every problem at once.
+        TypeError: ``process`` is no callable of the supported kind.
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        *,
+        source_topic: str | None = None,
+        target_topic: str | None = None,
+        group_id: str | None = None,
+        bootstrap_servers: str | None = None,
+        service: str | None = None,
+        instance: str | None = None,
+        host: str | None = None,
+        workers: int | None = None,
+        ordering: str | None = None,
+        observer_topic: str | None = None,
+        drain_timeout_s: float | None = None,
+        topic_timeout_s: float | None = None,
+    ) -> None:
+        given = {
+            "source_topic": source_topic,
+            "target_topic": target_topic,
+            "group_id": group_id,
+            "bootstrap_servers": bootstrap_servers,
+            "service": service,
+            "instance": instance,
+            "host": host,
+            "workers": workers,
+            "ordering": ordering,
+            "observer_topic": observer_topic,
+            "drain_timeout_s": drain_timeout_s,
+            "topic_timeout_s": topic_timeout_s,
+        }
+        self._open(process, Settings.from_environment(os.environ, given))
+
+    @classmethod
+    def from_settings(cls, process: Process, settings: Settings) -> Executor:
+        """An executor with settings that have been read already."""
+        executor = cls.__new__(cls)
+        executor._open(process, settings)
+        return executor
+
+    def _open(self, process: Process, settings: Settings) -> None:
+        _check(process)
+        self.settings = settings
+        self._process = process
+        self._stopping = Stopping(settings.drain_timeout_s)
+        self._ran = False
+
+    def stop(self) -> None:
+        """Ask the run to drain and end; returns at once. From any thread, any number of times."""
+        self._stopping.request("stop() was called")
+
+    def run(self) -> ExitCode:
+        """Process until stopped, once per executor. Blocks.
+
+        In the main thread SIGTERM and SIGINT stop it (the first one counts), and a callable that still has
+        not returned at the end of the drain timeout is ended with the whole process, exit code 5: nothing
+        in Python can interrupt it. In another thread signals are left alone and such a callable is waited for.
+
+        Returns:
+            How it ended; meant for ``sys.exit``.
+        """
+        if self._ran:
+            raise RuntimeError("an Executor runs once: make a new one")
+        self._ran = True
+        settings = self.settings
+        log.info(
+            "%s: %s -> %s, group %s, release %s",
+            settings.instance,
+            settings.source_topic,
+            settings.target_topic or "(sink)",
+            settings.group_id,
+            settings.release or "unknown",
+        )
+        meter = Meter()
+        worker = SerialWorker(self._process, meter, settings.target_topic)
+        if settings.workers > worker.capacity:
+            log.warning(
+                "workers=%d asked for, but this version works on %d message at a time (ordering %s is kept)",
+                settings.workers,
+                worker.capacity,
+                settings.ordering,
+            )
+        in_main = threading.current_thread() is threading.main_thread()
+        guard = DrainGuard(self._stopping, self._end_process if in_main else self._complain)
+        guard.start()
+        reporter: Reporter | None = None
+        try:
+            with _signals(self._stopping) if in_main else _no_signals():
+                reporter = Reporter(settings, meter, worker.capacity)
+                reporter.start()
+                return Engine(settings, worker, meter, self._stopping, reporter.now).run()
+        except Fault as fault:
+            log.error("%s", fault.text)  # noqa: TRY400 -- one line; the text says it all
+            return fault.code
+        finally:
+            self._stopping.request("the run has ended")
+            guard.close()
+            if reporter is not None:
+                reporter.close()
+
+    def _complain(self) -> None:
+        log.error("the drain timeout of %.0f s is over; still waiting", self.settings.drain_timeout_s)
+
+    def _end_process(self) -> None:
+        self._complain()
+        logging.shutdown()
+        os._exit(ExitCode.DRAIN_OVERRUN)
+
+
+def _check(process: object) -> None:
+    if not callable(process):
+        raise TypeError(f"{process!r} is not callable")
+    if inspect.iscoroutinefunction(process) or inspect.iscoroutinefunction(getattr(process, "__call__", None)):  # noqa: B004
+        raise TypeError(f"{process!r} is a coroutine function; this version runs plain functions only")
+
+
+@contextmanager
+def _signals(stopping: Stopping) -> Iterator[None]:
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stopping.request(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    yield

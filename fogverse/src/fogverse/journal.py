@@ -1,0 +1,42 @@
+"""Log lines for people at a terminal and for systemd's journal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+
+from fogverse.throttle import QuietFilter
+
+
+class JournalFormatter(logging.Formatter):
+    """Prefixes each line with its syslog priority, ``<6>``, which the journal reads and removes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's text; each line of a traceback is a journal entry of its own."""
+        if record.levelno >= logging.ERROR:
+            priority = 3
+        elif record.levelno >= logging.WARNING:
+            priority = 4
+        else:
+            priority = 6 if record.levelno >= logging.INFO else 7
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines() or [""])
+
+
+def configure(level: str, environ: Mapping[str, str]) -> None:
+    """Send the log to stderr; for the journal if systemd connected stderr to it (``JOURNAL_STREAM``).
+
+    Args:
+        level: debug, info, warning or error.
+        environ: environment variables.
+    """
+    output = logging.StreamHandler(sys.stderr)
+    if environ.get("JOURNAL_STREAM"):
+        output.setFormatter(JournalFormatter("%(message)s"))
+    else:
+        output.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [output]
+    root.setLevel(level.upper())
+    kafka = logging.getLogger("fogverse.kafka")
+    kafka.filters[:] = [QuietFilter()]

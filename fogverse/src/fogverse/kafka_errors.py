@@ -1,0 +1,51 @@
+"""Which of Kafka's errors end a run and which pass by themselves."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError
+
+#: The broker knows us and says no: waiting does not help, a person must.
+_REFUSALS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+    }
+)
+#: This record will never be taken, others may.
+_BAD_RECORD = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD})
+#: A rebalance is going on; what was asked will be asked again after it.
+_REBALANCE = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
+
+
+def is_refusal(error: KafkaError) -> bool:
+    """True if only a person can mend it."""
+    return error.fatal() or error.code() in _REFUSALS
+
+
+def is_bad_record(error: KafkaError) -> bool:
+    """True if it is the record's own fault, which makes it the callable's."""
+    return error.code() in _BAD_RECORD
+
+
+def is_rebalance(error: KafkaError) -> bool:
+    """True if it passes with the rebalance."""
+    return error.code() in _REBALANCE
+
+
+def is_unknown_topic(error: KafkaError) -> bool:
+    """True if the topic does not exist (yet)."""
+    return error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+
+
+def passing(error: KafkaError) -> str:
+    """What the log says about an error that librdkafka goes on working against."""
+    advice = "it goes on trying"
+    if error.code() == KafkaError._ALL_BROKERS_DOWN:
+        # A listener that wants TLS or SASL just hangs up on a client without: librdkafka knows no more either.
+        advice += "; if the broker runs, compare FOGVERSE_KAFKA_SECURITY_PROTOCOL with its listener"
+    return f"{error.str()} ({advice})"

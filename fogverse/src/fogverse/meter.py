@@ -1,0 +1,119 @@
+"""Counting what an instance does, between one report and the next."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+#: Lags kept exactly per interval; beyond it a fair sample is kept, so that memory stays bounded.
+SAMPLES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What happened in one interval.
+
+    Attributes:
+        interval_s: length of the interval, seconds.
+        consumed: messages processed whose outputs are all acknowledged.
+        emitted: outputs acknowledged that belong to these messages.
+        failed: messages on which the callable failed.
+        busy_s: seconds spent in the callable, summed over workers; a call under way counts as far as it got.
+        in_flight: messages begun and neither finished nor failed, at the end of the interval.
+        lag_ms_p95: 95th percentile of the age of messages when they were finished; None when none was.
+    """
+
+    interval_s: float
+    consumed: int
+    emitted: int
+    failed: int
+    busy_s: float
+    in_flight: int
+    lag_ms_p95: float | None
+
+
+class Meter:
+    """Counters that any thread may feed and one thread reads.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._since = self._marked = clock()
+        self._calls = 0
+        self._busy_s = 0.0
+        self._consumed = self._emitted = self._failed = self._in_flight = 0
+        self._lags: list[float] = []
+        self._choice = random.Random(0)  # noqa: S311 -- picks samples, guards nothing
+
+    def message_begun(self) -> None:
+        """A fetched message was given a worker."""
+        with self._lock:
+            self._in_flight += 1
+
+    def call_began(self) -> None:
+        """The callable was entered."""
+        with self._lock:
+            self._mark()
+            self._calls += 1
+
+    def call_ended(self) -> None:
+        """The callable returned or raised."""
+        with self._lock:
+            self._mark()
+            self._calls -= 1
+
+    def message_finished(self, emitted: int, lag_ms: float | None) -> None:
+        """A message has left: processed, its ``emitted`` outputs acknowledged, ``lag_ms`` after its timestamp."""
+        with self._lock:
+            self._in_flight -= 1
+            self._consumed += 1
+            self._emitted += emitted
+            if lag_ms is None:
+                return
+            if len(self._lags) < SAMPLES:
+                self._lags.append(lag_ms)
+            elif (place := self._choice.randrange(self._consumed)) < SAMPLES:
+                self._lags[place] = lag_ms
+
+    def message_failed(self) -> None:
+        """The callable failed on a message."""
+        with self._lock:
+            self._in_flight -= 1
+            self._failed += 1
+
+    def read(self) -> Reading:
+        """The interval since the last reading; starts the next."""
+        with self._lock:
+            self._mark()
+            reading = Reading(
+                self._marked - self._since,
+                self._consumed,
+                self._emitted,
+                self._failed,
+                self._busy_s,
+                self._in_flight,
+                _percentile_95(self._lags),
+            )
+            self._since = self._marked
+            self._busy_s = 0.0
+            self._consumed = self._emitted = self._failed = 0
+            self._lags = []
+        return reading
+
+    def _mark(self) -> None:
+        """Add the time since the last change, once for each call under way."""
+        now = self._clock()
+        self._busy_s += self._calls * (now - self._marked)
+        self._marked = now
+
+
+def _percentile_95(values: list[float]) -> float | None:
+    """The smallest value that at least 95 % of all do not exceed."""
+    return sorted(values)[-(-len(values) * 95 // 100) - 1] if values else None

@@ -1,0 +1,45 @@
+"""The report an instance sends each second: version 1 of the observer message."""
+
+from __future__ import annotations
+
+import json
+
+from fogverse.meter import Reading
+from fogverse.settings import Settings
+
+VERSION = 1
+
+
+def report(settings: Settings, reading: Reading, *, workers: int, rss_mb: float | None, cpu: float | None) -> bytes:
+    """One report as JSON.
+
+    Args:
+        settings: who reports.
+        reading: what happened since the last report.
+        workers: messages that can be worked on at once (what is, not what was asked for: the master
+            divides ``busy_s`` by it).
+        rss_mb: resident memory in MB, None if unknown.
+        cpu: share of one core, None if unknown.
+    """
+    lag = reading.lag_ms_p95
+    return json.dumps(
+        {
+            "v": VERSION,
+            "service": settings.service,
+            "instance": settings.instance,
+            "host": settings.host,
+            "source_topic": settings.source_topic,
+            "target_topic": settings.target_topic,
+            "interval_s": round(reading.interval_s, 3),
+            "consumed": reading.consumed,
+            "emitted": reading.emitted,
+            "failed": reading.failed,
+            "busy_s": round(reading.busy_s, 6),
+            "workers": workers,
+            "in_flight": reading.in_flight,
+            "lag_ms_p95": None if lag is None else round(lag, 1),
+            "rss_mb": None if rss_mb is None else round(rss_mb, 1),
+            "cpu": None if cpu is None else round(cpu, 3),
+        },
+        separators=(",", ":"),
+    ).encode()

@@ -1,0 +1,121 @@
+"""How to reach a guarded broker: settings named as kafka-python names them, so master and device share one list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+PREFIX = "FOGVERSE_KAFKA_"
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+SECRETS = frozenset({"sasl_plain_password", "ssl_password"})
+_TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
+
+#: Our (kafka-python's) name: librdkafka's name.
+_LIBRDKAFKA = {
+    "security_protocol": "security.protocol",
+    "sasl_mechanism": "sasl.mechanism",
+    "sasl_plain_username": "sasl.username",
+    "sasl_plain_password": "sasl.password",
+    "ssl_cafile": "ssl.ca.location",
+    "ssl_certfile": "ssl.certificate.location",
+    "ssl_keyfile": "ssl.key.location",
+    "ssl_password": "ssl.key.password",
+}
+
+#: What each means, for ``--help`` and the docs.
+MEANINGS = {
+    "security_protocol": "one of " + ", ".join(PROTOCOLS),
+    "sasl_mechanism": "one of " + ", ".join(MECHANISMS),
+    "sasl_plain_username": "user name for any of the mechanisms",
+    "sasl_plain_password": "password for any of the mechanisms",
+    "ssl_cafile": "PEM file with the authorities that sign the broker's certificate; the system's by default",
+    "ssl_certfile": "PEM file with this client's certificate chain",
+    "ssl_keyfile": "PEM file with this client's private key",
+    "ssl_password": "password of the private key",
+    "ssl_check_hostname": "whether the broker's certificate must carry its host name",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """Security settings of every Kafka connection; passwords are kept out of its ``repr``."""
+
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_plain_username: str | None = None
+    sasl_plain_password: str | None = field(default=None, repr=False)
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_password: str | None = field(default=None, repr=False)
+    ssl_check_hostname: bool = True
+
+    def librdkafka(self) -> dict[str, str]:
+        """The same as librdkafka's configuration properties. Holds the secrets: never log it."""
+        properties = {
+            theirs: str(value) for ours, theirs in _LIBRDKAFKA.items() if (value := getattr(self, ours)) is not None
+        }
+        if self.security_protocol.endswith("SSL"):
+            properties["ssl.endpoint.identification.algorithm"] = "https" if self.ssl_check_hostname else "none"
+        return properties
+
+
+def read_security(values: Mapping[str, str]) -> tuple[Security, list[str]]:
+    """Read security settings from environment variables ``FOGVERSE_KAFKA_*``.
+
+    Returns:
+        The settings, and every problem found; with problems the settings are not fit for use.
+    """
+    known = {f.name for f in fields(Security)}
+    given: dict[str, str] = {}
+    problems = []
+    for variable, text in sorted(values.items()):
+        if not variable.startswith(PREFIX) or not text:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in known:
+            given[name] = text
+        else:
+            problems.append(
+                f"{variable} is not known; known are " + ", ".join(PREFIX + f.name.upper() for f in fields(Security))
+            )
+    check_hostname = given.pop("ssl_check_hostname", "true").lower()
+    if check_hostname not in _TRUE + _FALSE:
+        problems.append(f"{PREFIX}SSL_CHECK_HOSTNAME={check_hostname}: true or false is needed")
+    security = Security(**given, ssl_check_hostname=check_hostname in _TRUE)
+    return security, problems + _contradictions(security)
+
+
+def _contradictions(security: Security) -> list[str]:
+    problems = []
+    protocol = security.security_protocol
+    if protocol not in PROTOCOLS:
+        return [f"{PREFIX}SECURITY_PROTOCOL={protocol}: one of {', '.join(PROTOCOLS)} is needed"]
+    sasl = ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
+    if protocol.startswith("SASL"):
+        problems += [
+            f"{PREFIX}{name.upper()} is missing: {protocol} needs it" for name in sasl if not getattr(security, name)
+        ]
+        if security.sasl_mechanism and security.sasl_mechanism not in MECHANISMS:
+            problems.append(
+                f"{PREFIX}SASL_MECHANISM={security.sasl_mechanism}: one of {', '.join(MECHANISMS)} is needed"
+            )
+    else:
+        problems += [
+            f"{PREFIX}{name.upper()} is set but {PREFIX}SECURITY_PROTOCOL={protocol} would not use it: "
+            "choose SASL_SSL or SASL_PLAINTEXT"
+            for name in sasl
+            if getattr(security, name)
+        ]
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        path = getattr(security, name)
+        if path and not protocol.endswith("SSL"):
+            problems.append(
+                f"{PREFIX}{name.upper()} is set but {PREFIX}SECURITY_PROTOCOL={protocol} would not use it: "
+                "choose SSL or SASL_SSL"
+            )
+        elif path and not Path(path).is_file():
+            problems.append(f"{PREFIX}{name.upper()}={path}: there is no such file, or it may not be read")
+    return problems

@@ -1,0 +1,175 @@
+"""Every setting of the runtime in one table, which reads them, writes ``--help`` and checks the docs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+ORDERINGS = ("none", "key", "partition")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_SERVERS = re.compile(r"[^\s,:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        name: attribute of ``Settings``; the flag is ``--`` and the name with hyphens.
+        variable: environment variable.
+        parse: text to value; raises ValueError with what is allowed.
+        meaning: one sentence for people.
+        default: as text; None when another rule gives it, which ``fallback`` describes.
+        fallback: what holds when it is not given and there is no default.
+        unit: unit of the value, if it has one.
+        required: whether the run cannot do without.
+    """
+
+    name: str
+    variable: str
+    parse: Callable[[str], Any]
+    meaning: str
+    default: str | None = None
+    fallback: str = ""
+    unit: str = ""
+    required: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def notes(self) -> str:
+        """Variable, default and unit in brackets, as ``--help`` shows them."""
+        default = "required" if self.required else f"default: {self.default or self.fallback}"
+        return f"[{self.variable}; {default}{f'; unit: {self.unit}' if self.unit else ''}]"
+
+
+def _topic(text: str) -> str:
+    if not _TOPIC.fullmatch(text) or text in (".", ".."):
+        raise ValueError("a topic name is needed: up to 249 letters, digits, '.', '_' and '-'")
+    return text
+
+
+def _servers(text: str) -> str:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_SERVERS.fullmatch(part) for part in parts):
+        raise ValueError("host:port is needed, several separated by commas")
+    return ",".join(parts)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:  # noqa: PLR2004 -- said in the message
+        raise ValueError("a whole number from 1 to 1024 is needed")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < 86_400:  # noqa: PLR2004 -- said in the message
+        raise ValueError("a number of seconds above 0 and below a day is needed")
+    return seconds
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)} is needed")
+        return text.lower()
+
+    return parse
+
+
+def _word(text: str) -> str:
+    if text != text.strip() or not text.isprintable():
+        raise ValueError("printable text without blanks around it is needed")
+    return text
+
+
+TABLE = (
+    Setting(
+        "bootstrap_servers",
+        "FOGVERSE_BOOTSTRAP_SERVERS",
+        _servers,
+        "brokers to find the cluster by: host:port, several separated by commas",
+        required=True,
+    ),
+    Setting("source_topic", "FOGVERSE_SOURCE_TOPIC", _topic, "topic to consume", required=True),
+    Setting(
+        "target_topic",
+        "FOGVERSE_TARGET_TOPIC",
+        _topic,
+        "topic to produce to; a sink has none",
+        fallback="none, a sink",
+    ),
+    Setting("group_id", "FOGVERSE_GROUP_ID", _word, "consumer group that all instances share", required=True),
+    Setting(
+        "service",
+        "FOGVERSE_SERVICE",
+        _word,
+        "name of the service in reports",
+        fallback="the instance's part before '@', else the group",
+    ),
+    Setting(
+        "instance",
+        "FOGVERSE_INSTANCE",
+        _word,
+        "name of this process: Kafka client id and name in reports",
+        fallback="SERVICE@HOST.1",
+    ),
+    Setting(
+        "host",
+        "FOGVERSE_HOST",
+        _word,
+        "name of this device in reports",
+        fallback="the instance's part between '@' and the last '.', else the host name",
+    ),
+    Setting(
+        "workers",
+        "FOGVERSE_WORKERS",
+        _count,
+        "messages worked on at once; this version works on one at a time and says so once when asked for more",
+        default="1",
+        unit="messages",
+    ),
+    Setting(
+        "ordering",
+        "FOGVERSE_ORDERING",
+        _one_of(*ORDERINGS),
+        "order to keep: none, key or partition",
+        default="none",
+    ),
+    Setting("observer_topic", "OBSERVER_TOPIC", _topic, "topic for this instance's reports", default="observer"),
+    Setting("release", "FOGVERSE_RELEASE", _word, "checksum of the deployed code, for the log", fallback="none"),
+    Setting(
+        "drain_timeout_s",
+        "FOGVERSE_DRAIN_TIMEOUT_S",
+        _seconds,
+        "how long stopping may take before the process ends with exit code 5",
+        default="20",
+        unit="seconds",
+    ),
+    Setting(
+        "topic_timeout_s",
+        "FOGVERSE_TOPIC_TIMEOUT_S",
+        _seconds,
+        "how long a missing source or target topic is waited for before the process ends with exit code 4",
+        default="120",
+        unit="seconds",
+    ),
+    Setting(
+        "log_level",
+        "FOGVERSE_LOG_LEVEL",
+        _one_of(*LOG_LEVELS),
+        "least important lines to log: debug, info, warning or error",
+        default="info",
+    ),
+)

@@ -1,0 +1,96 @@
+"""The settings of one instance, read once and never changed."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fogverse.security import Security, read_security
+from fogverse.setting_table import TABLE
+
+_INSTANCE = re.compile(r"(?P<service>[^@]+)@(?P<host>.+)\.\d+")
+
+
+class SettingsError(ValueError):
+    """Settings are missing or wrong.
+
+    Attributes:
+        problems: one line each, naming the setting and what is allowed; all of them, not just the first.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one instance consumes, produces, is called, and how long it waits.
+
+    ``setting_table.TABLE`` has the meaning, unit, default and environment variable of each.
+    """
+
+    bootstrap_servers: str
+    source_topic: str
+    group_id: str
+    service: str
+    instance: str
+    host: str
+    target_topic: str | None = None
+    workers: int = 1
+    ordering: str = "none"
+    observer_topic: str = "observer"
+    release: str | None = None
+    drain_timeout_s: float = 20.0
+    topic_timeout_s: float = 120.0
+    log_level: str = "info"
+    security: Security = field(default_factory=Security)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], given: Mapping[str, object] | None = None) -> Settings:
+        """Read the settings.
+
+        Args:
+            environ: environment variables; an empty one counts as not set.
+            given: values by attribute name that win over the environment, as values or as text (flags);
+                None counts as not given.
+
+        Raises:
+            SettingsError: with every problem at once.
+        """
+        given = given or {}
+        problems: list[str] = []
+        values: dict[str, Any] = {}
+        for setting in TABLE:
+            override = given.get(setting.name)
+            text = environ.get(setting.variable, "") if override is None else str(override)
+            text = text or setting.default or ""
+            if text:
+                try:
+                    values[setting.name] = setting.parse(text)
+                except ValueError as error:
+                    problems.append(f"{setting.variable}={text} ({setting.flag}): {error}")
+            elif setting.required:
+                problems.append(f"{setting.variable} ({setting.flag}) is missing: {setting.meaning}")
+        security, more = read_security(environ)
+        problems += more
+        source = values.get("source_topic")
+        if source is not None and source == values.get("target_topic"):
+            problems.append(
+                f"FOGVERSE_SOURCE_TOPIC and FOGVERSE_TARGET_TOPIC are both {source}: the service would feed itself"
+            )
+        if problems:
+            raise SettingsError(problems)
+        return cls(**_named(values), security=security)
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in service, host and instance from each other, so that one of them is enough."""
+    parts = _INSTANCE.fullmatch(values.get("instance", ""))
+    service = values.get("service") or (parts["service"] if parts else values["group_id"])
+    host = values.get("host") or (parts["host"] if parts else socket.gethostname())
+    instance = values.get("instance") or f"{service}@{host}.1"
+    return values | {"service": service, "host": host, "instance": instance}

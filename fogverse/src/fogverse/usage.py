@@ -1,0 +1,38 @@
+"""What this process takes from the device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, process_time
+
+_STATM = Path("/proc/self/statm")
+
+
+def rss_mb() -> float | None:
+    """Resident memory of this process in MB (10^6 bytes); None where there is no /proc."""
+    try:
+        pages = int(_STATM.read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+class CpuShare:
+    """CPU taken by all threads of this process since the last question.
+
+    Args:
+        wall: monotonic seconds.
+        cpu: CPU seconds of the process.
+    """
+
+    def __init__(self, wall: Callable[[], float] = monotonic, cpu: Callable[[], float] = process_time) -> None:
+        self._wall, self._cpu = wall, cpu
+        self._last = wall(), cpu()
+
+    def read(self) -> float | None:
+        """Share of one core (1.0 = one core all the time); None when no time has passed."""
+        before, self._last = self._last, (self._wall(), self._cpu())
+        passed = self._last[0] - before[0]
+        return (self._last[1] - before[1]) / passed if passed > 0 else None
