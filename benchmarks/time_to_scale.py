@@ -121,7 +121,9 @@ class Bench:
         with self._topics(), self._first_instance(), self._traffic():
             steps: list[Step] = []
             decided_at = time.time()
-            started = ScaleOut(self.service, decided_at, self._means(steps), lambda _: None).run(self._placement())
+            started = ScaleOut(self.service, decided_at, self._means(steps), lambda _instance, _words: None).run(
+                self._placement()
+            )
             if started is None:
                 sys.exit(f"a scale-out failed: {[(step.name, step.detail) for step in steps]}")
             self._drain()

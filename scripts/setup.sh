@@ -52,11 +52,8 @@ if ! fresh venv "$inputs" || [ ! -x $VENV/bin/python ]; then
   done_
 fi
 
-step "collecting the broker's jars"
-logged $VENV/bin/python -m lab.jars .lab/jars
-done_
-step "building the devices' root file system (30 s the first time)"
-logged $VENV/bin/python -m lab.base .lab/base
+step "building the broker and the devices' root file system (a minute the first time)"
+logged $VENV/bin/orchestrator lab build
 done_
 
 example=examples/incident_detection

@@ -75,7 +75,7 @@ class ScaleOut:
     """Starts one more instance of a service, on the first candidate that works."""
 
     def __init__(
-        self, service: Service, decided_at: float, means: Means, on_chosen: Callable[[Instance | None], None]
+        self, service: Service, decided_at: float, means: Means, on_progress: Callable[[Instance | None, str], None]
     ) -> None:
         """Prepare.
 
@@ -83,12 +83,12 @@ class ScaleOut:
             service: what to start.
             decided_at: when it was decided; all times are counted from here.
             means: what to work with.
-            on_chosen: is told which instance is being started, None when none is any more.
+            on_progress: is told which instance is being started and how far it is; None when none is any more.
         """
         self._service = service
         self._decided_at = decided_at
         self._means = means
-        self._on_chosen = on_chosen
+        self._on_progress = on_progress
         self._parts: dict[str, float] = {}
 
     def run(self, placement: Placement) -> Instance | None:
@@ -101,12 +101,12 @@ class ScaleOut:
                 self._step("interrupted", "the master is stopping")
                 return None
             self._parts = {}
-            self._on_chosen(instance)
+            self._on_progress(instance, "Ansible is being started")
             try:
                 if self._try(instance, placement):
                     return instance
             finally:
-                self._on_chosen(None)
+                self._on_progress(None, "")
         self._step("no-device", f"all {len(placement.candidates)} candidates failed")
         return None
 
@@ -118,6 +118,8 @@ class ScaleOut:
         def on_event(event: Mapping[str, Any]) -> None:
             if event.get("event") == "play" and "ansible-started" not in self._parts:
                 self._step("ansible-started", str(event.get("name") or ""), instance)
+            elif event.get("event") == "task":
+                self._on_progress(instance, f"Ansible task: {event.get('name')}")
 
         outcome = means.actuator.run(deploy(instance, means.inventory), means.stop, on_event)
         if means.stop.is_set() and outcome.error is not None:
@@ -252,6 +254,8 @@ class ScaleOut:
         at: float | None = None,
         numbers: Mapping[str, float | int | str | None] | None = None,
     ) -> None:
+        if instance is not None and detail:
+            self._on_progress(instance, f"{name}: {detail}")
         when = self._means.clock.now() if at is None else at
         self._parts[name] = round(when - self._decided_at, 3)
         figures: dict[str, float | int | str | None] = {"after_s": self._parts[name], **(numbers or {})}

@@ -19,6 +19,7 @@ from kafka.protocol.consumer.offsets import OffsetSpec
 
 from orchestrator.core.fleet import Group, Member
 from orchestrator.errors import BrokerUnreachable
+from orchestrator.kafka_admin import open_admin
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -198,7 +199,7 @@ class Cluster:
 
     def _open(self) -> KafkaAdminClient:
         try:
-            return KafkaAdminClient(
+            return open_admin(
                 **self._options,
                 client_id="fogverse-orchestrator",
                 request_timeout_ms=REQUEST_TIMEOUT_MS,

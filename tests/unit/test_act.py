@@ -1,0 +1,85 @@
+"""Ansible runs as values: what is asked for, and what is made of what comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.act.actuator import _Result
+from orchestrator.act.run import HostOutcome, RunOutcome, deploy, drain
+from orchestrator.ansible_child import reason_of
+from orchestrator.core.instance import Instance
+
+INSTANCE = Instance("analyzer", "pi-3", 2)
+
+
+def test_a_deployment_is_the_playbook_that_an_operator_runs_by_hand() -> None:
+    """Lost otherwise: the promise that both do the same."""
+    run = deploy(INSTANCE, Path("inventory/lab"))
+    assert run.as_request() == {
+        "playbook": "deploy.yml",
+        "inventory": "inventory/lab",
+        "limit": "pi-3",
+        "variables": {"service": "analyzer", "slot": 2},
+    }
+    assert drain(INSTANCE, Path("inventory/lab")).playbook == "drain.yml"
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        ({"msg": "no space left"}, "no space left"),
+        (
+            {"msg": "MODULE FAILURE: see stderr", "stderr": "noise\nPermissionError: denied\n"},
+            "PermissionError: denied",
+        ),
+        ({"msg": "", "stdout": "\x1b[31mbad\x1b[0m"}, "bad"),
+        ({"censored": "x", "msg": "hunter2"}, "hidden"),
+        ({}, "no reason"),
+        ("plain words", "plain words"),
+    ],
+)
+def test_the_first_useful_line_is_the_reason(result: object, reason: str) -> None:
+    """Lost otherwise: the operator reads Ansible's wall of JSON."""
+    assert reason in reason_of(result)
+    assert "hunter2" not in reason_of(result)
+
+
+def _taken(*events: dict[str, object]) -> _Result:
+    result = _Result()
+    for event in events:
+        result.take(event)
+    return result
+
+
+def test_a_failure_is_never_overwritten_by_a_later_success() -> None:
+    """Lost otherwise: a rescue or a cleanup task would hide that the host failed."""
+    result = _taken(
+        {"event": "ok", "host": "pi-1", "task": "a"},
+        {"event": "failed", "host": "pi-1", "task": "b", "reason": "boom"},
+        {"event": "ok", "host": "pi-1", "task": "c"},
+        {"event": "end"},
+    )
+    assert result.hosts["pi-1"] == HostOutcome("failed", "b", "boom")
+    assert result.error(2, []) is None
+
+
+def test_a_run_without_a_word_is_a_failed_run() -> None:
+    """Lost otherwise: a crashed Ansible taken for success."""
+    assert _taken().error(1, ["Traceback\n", "ImportError: no ansible\n"]) == "ImportError: no ansible"
+    assert _taken({"event": "end"}).error(4, []) == "Ansible ended with exit code 4 and gave no reason"
+    assert _taken({"event": "error", "text": "bad YAML"}, {"event": "end"}).error(4, ["x"]) == "bad YAML"
+
+
+def test_a_broken_off_run_counts_as_failed_on_every_host_it_did_not_fail_on() -> None:
+    """Lost otherwise: a run that was killed at its deadline taken for a started instance."""
+    outcome = RunOutcome({"pi-1": HostOutcome("ok"), "pi-2": HostOutcome("unreachable", "t", "r")}, 5.0, "deadline")
+    assert outcome.of("pi-1") == HostOutcome("failed", None, "deadline")
+    assert outcome.of("pi-2").verdict == "unreachable"
+    assert outcome.of("pi-3").reason == "deadline"
+
+
+def test_a_host_that_ansible_never_got_to_has_failed() -> None:
+    """Lost otherwise: a typing mistake in the limit taken for success."""
+    assert "is it in the inventory" in RunOutcome({}, 5.0).of("pi-9").reason

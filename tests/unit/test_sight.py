@@ -1,0 +1,67 @@
+"""What the shells read becomes counts: nothing is invented where nothing was read."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.broker.cluster import Look
+from orchestrator.broker.ledger import Entry
+from orchestrator.core.features import ARRIVAL, COMMITTED
+from orchestrator.core.fleet import Group
+from orchestrator.core.service import Service
+from orchestrator.core.window import Signal, Window
+from orchestrator.sight import count_offsets
+
+SERVICE = Service(name="s", source_topic="in", group_id="g", artifact="a", entrypoint="a:b", hosts="all")
+
+
+def look(at: float, ends: dict[int, int] | None, committed: dict[int, int]) -> Look:
+    return Look(
+        at=at,
+        ends={} if ends is None else {"in": ends},
+        committed={"g": {("in", p): offset for p, offset in committed.items()}},
+        groups={"g": Group("g", "Stable", ())},
+    )
+
+
+def test_arrivals_and_progress_are_differences_of_offsets() -> None:
+    """Lost otherwise: rates that need the cooperation of producers."""
+    window = Window(20)
+    count_offsets(window, look(100, {0: 10}, {0: 5}), look(102, {0: 30, 1: 4}, {0: 25}), [SERVICE])
+    frame = window.frame(102, 2)
+    assert frame[Signal(ARRIVAL, "in")].tolist() == [12.0, 12.0]
+    assert frame[Signal(COMMITTED, "s")].tolist() == [10.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, look(102, {0: 30}, {})),
+        (look(100, None, {}), look(102, {0: 30}, {})),
+        (look(100, {0: 30}, {}), look(102, {0: 3}, {})),
+    ],
+    ids=["after a failed look", "new topic", "recreated topic"],
+)
+def test_where_nothing_is_known_nothing_is_counted(before: Look | None, after: Look) -> None:
+    """Lost otherwise: a spike of a minute's traffic when the broker comes back."""
+    window = Window(20)
+    count_offsets(window, before, after, [SERVICE])
+    frame = window.frame(102)
+    assert Signal(ARRIVAL, "in") not in frame.columns
+
+
+def test_lag_counts_partitions_that_nobody_has_committed() -> None:
+    """Lost otherwise: the backlog of a new partition."""
+    seen = look(100, {0: 30, 1: 7}, {0: 25})
+    assert seen.lag("g", "in") == 12
+    assert seen.lag("g", "other") is None
+    assert seen.lag("unread", "in") is None
+
+
+def test_a_ledger_entry_survives_the_round_trip_and_rubbish_is_left_out() -> None:
+    """Lost otherwise: cooldowns after a restart, or the restart itself to a foreign record."""
+    entry = Entry("decision", "s", 12.5, {"kind": "idle"})
+    assert Entry.decode(entry.encode()) == entry
+    assert Entry.decode(b"rubbish") is None
+    assert Entry.decode(b'{"kind": "x"}') is None
+    assert Entry.decode(b"[1]") is None
