@@ -128,15 +128,26 @@ def read_all(bootstrap: str, topic: str, take: Callable[[list[object]], None]) -
     return time.perf_counter() - started
 
 
+def services() -> list[Service]:
+    """The services that the reports are about."""
+    return [
+        Service(
+            name=f"service-{n}", source_topic=f"in-{n}", target_topic=f"out-{n}", group_id=f"g-{n}", artifact="a",
+            entrypoint="a:b", hosts="all", max_instances=3,
+        )
+        for n in range(SERVICES)
+    ]  # fmt: skip
+
+
 def ours_in(bootstrap: str) -> float:
     """Reports per second that our observer takes in: read, validated, summed up, put into the window."""
-    window, start = Window(WINDOW_S), time.time()
+    window, start, known = Window(WINDOW_S), time.time(), services()
 
     def take(batch: list[object]) -> None:
         tally = Tally()
         for offset, record in enumerate(batch):
             tally.add(record.value, start + offset % WINDOW_S)  # type: ignore[attr-defined]
-        count_reports(window, tally)
+        count_reports(window, tally, known)
 
     return REPORTS / read_all(bootstrap, "ours", take)
 
@@ -167,18 +178,12 @@ def full_window() -> Window:
 def tick_ms() -> float:
     """Milliseconds of one tick in which every service is decided upon."""
     window = full_window()
-    services = [
-        Service(
-            name=f"service-{n}", source_topic=f"in-{n}", target_topic=f"out-{n}", group_id=f"g-{n}", artifact="a",
-            entrypoint="a:b", hosts="all", max_instances=3,
-        )
-        for n in range(SERVICES)
-    ]  # fmt: skip
-    topics = {s.name: (s.source_topic, s.target_topic) for s in services}
-    fleets = {s.name: ServiceFleet((Observed(Instance(s.name, "pi", 1), 0.5, True, (0,)),)) for s in services}
+    known = services()
+    topics = {s.name: (s.source_topic, s.target_topic) for s in known}
+    fleets = {s.name: ServiceFleet((Observed(Instance(s.name, "pi", 1), 0.5, True, (0,)),)) for s in known}
     started = time.perf_counter()
     seen = features.read(window, WINDOW_S, REFRESH_S, topics, {}, {})
-    decisions = [decide(s, seen[s.name], fleets[s.name], Memory(), RULE, WINDOW_S) for s in services]
+    decisions = [decide(s, seen[s.name], fleets[s.name], Memory(), RULE, WINDOW_S) for s in known]
     elapsed = time.perf_counter() - started
     if {d.kind for d in decisions} != {"scale-out"}:
         sys.exit(f"the benchmark's traffic was not judged as meant: {decisions[0].reason}")

@@ -35,7 +35,8 @@ from lab.inventory import write
 from lab.netns import entered
 from lab.prepare import prepare
 from orchestrator.act.actuator import Actuator
-from orchestrator.act.scaleout import Means, ScaleOut
+from orchestrator.act.means import Means
+from orchestrator.act.scaleout import ScaleOut
 from orchestrator.act.step import Step
 from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Cluster
@@ -94,7 +95,7 @@ class Bench:
         self.service: Service = context.inventory.services[0]
         self.instance = Instance(self.service.name, DEVICE, 1)
         self.clock = SystemClock()
-        self.book = ReportBook()
+        self.book = ReportBook([self.service.name])
         self.actuator = Actuator(self.clock, context.settings.deploy_deadline)
         self.cluster = Cluster(context.admin_options())
         self.cluster.create(context.settings.observer_consumer_topic, 1, {"message.timestamp.type": "LogAppendTime"})

@@ -13,7 +13,8 @@ from typing import Any
 from kafka.errors import KafkaError
 
 from orchestrator.act.actuator import Actuator
-from orchestrator.act.scaleout import Means, ScaleOut
+from orchestrator.act.means import Means
+from orchestrator.act.scaleout import ScaleOut
 from orchestrator.act.step import Step
 from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.ledger import TOPIC_CONFIGS, Entry, Ledger, RecordKind
@@ -219,9 +220,12 @@ class Master:
             state.chosen, state.progress = instance, words
 
         def carry_out() -> None:
-            for _ in range(missing):
-                if ScaleOut(state.service, decision.at, means, progress).run(self._place(state)) is None:
-                    return
+            try:
+                for _ in range(missing):
+                    if ScaleOut(state.service, decision.at, means, progress).run(self._place(state)) is None:
+                        return
+            except Exception:  # a mistake of ours must not end silently with its thread
+                log.exception("%s: the scale-out ended with an error that was not foreseen", state.service.name)
 
         state.action = threading.Thread(target=carry_out, name=f"scale-out-{state.service.name}")
         state.action.start()
@@ -236,7 +240,7 @@ class Master:
             self._marks[mark.device] = mark
 
     def _record(self, step: Step) -> None:
-        bad = step.name in ("failed", "no-device", "lost", "growth-refused", "interrupted")
+        bad = step.name in ("failed", "unproved", "no-device", "lost", "growth-refused", "interrupted")
         words = " ".join(part for part in (step.instance, step.detail) if part)
         log.log(logging.WARNING if bad else logging.INFO, "%s: %s: %s", step.service, step.name, words)
         self._enter("step", step.service, asdict(step), step.at)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from orchestrator.broker.cluster import Cluster, Look
-from orchestrator.core.features import ARRIVAL, COMMITTED
+from orchestrator.core.features import ARRIVAL, COMMITTED, REPORTED, SENT
 from orchestrator.core.service import Service
 from orchestrator.core.tally import Tally
 from orchestrator.core.window import Signal, Window
@@ -17,10 +17,14 @@ log = logging.getLogger(__name__)
 HISTORY_SPANS = 60
 
 
-def count_reports(window: Window, tally: Tally) -> None:
-    """Add what the observer has read."""
+def count_reports(window: Window, tally: Tally, services: Sequence[Service]) -> None:
+    """Add what the observer has read about the given services; a stranger's names must not fill the window."""
+    known = {Signal(REPORTED, s.name) for s in services} | {
+        Signal(SENT, s.target_topic) for s in services if s.target_topic
+    }
     for signal, start, end, amount in tally.spans:
-        window.spread(signal, start, end, amount)
+        if signal in known:
+            window.spread(signal, start, end, amount)
 
 
 def count_offsets(window: Window, before: Look | None, after: Look, services: Iterable[Service]) -> None:

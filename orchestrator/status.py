@@ -101,13 +101,21 @@ def collect(inventory: Inventory, settings: Settings, cluster: Cluster, now: flo
     return Status(
         at=now,
         master=_last_master(entries, now),
-        services=tuple(_service(s, look, tally, entries, cluster, now) for s in inventory.services),
+        services=tuple(
+            _service(s, inventory.hosts_of(s), look, tally, entries, cluster, now) for s in inventory.services
+        ),
         rejected=tally.rejected,
     )
 
 
 def _service(
-    service: Service, look: Look, tally: Tally, entries: list[Entry], cluster: Cluster, now: float
+    service: Service,
+    hosts: tuple[str, ...],
+    look: Look,
+    tally: Tally,
+    entries: list[Entry],
+    cluster: Cluster,
+    now: float,
 ) -> ServiceStatus:
     start, end = now - SETTLE_S - SPAN_S, now - SETTLE_S
     arrived = None
@@ -116,7 +124,7 @@ def _service(
         arrived = max(0.0, (later - earlier) / SPAN_S)
     finished = _finished(tally, start, end)
     ages = {name: now - at for name, (at, report) in tally.reports.items() if report.service == service.name}
-    fleet = observe(service.name, service.source_topic, ages, look.groups.get(service.group_id))
+    fleet = observe(service.name, service.source_topic, hosts, ages, look.groups.get(service.group_id))
     instances = tuple(
         InstanceStatus(
             name=str(o.instance),

@@ -58,7 +58,7 @@ class Watch:
         """Take the shells; nothing is contacted before :meth:`start`."""
         self.states = {s.name: ServiceState(s, rule_for(s, settings)) for s in inventory.services}
         self.services: tuple[Service, ...] = inventory.services
-        self.book = ReportBook()
+        self.book = ReportBook(self.states)
         self.look: Look | None = None
         self.accepted: Counter[str] = Counter()
         self.rejected = 0
@@ -96,7 +96,7 @@ class Watch:
     def observe(self) -> None:
         """Take in reports and offsets and find out who runs; a broker that is away leaves everything unknown."""
         tally = self._observer.take()
-        count_reports(self._window, tally)
+        count_reports(self._window, tally, self.services)
         self.book.enter(tally)
         self.accepted.update(tally.accepted)
         if tally.rejected:
@@ -211,7 +211,14 @@ class Watch:
         requested = [state.chosen] if state.chosen else []
         # what ran when the master started has the time of a proof to join its group before it counts as missing
         young = [i for i, at in self._running_at_start.items() if now - at < self._settings.proof_deadline]
-        seen = observe(service.name, service.source_topic, self.book.ages(service.name, now), group, tuple(requested))
+        seen = observe(
+            service.name,
+            service.source_topic,
+            self._inventory.hosts_of(service),
+            self.book.ages(service.name, now),
+            group,
+            tuple(requested),
+        )
         if group is not None and not group.stable and state.fleet.observed is not None:
             # in a rebalance nobody is listed: who was there a moment ago and still reports is there
             names = {o.instance for o in seen.observed or ()}

@@ -16,6 +16,7 @@ StepName = Literal[
     "partition-owned",  # it owns one
     "first-message",  # it has finished a message
     "proved",  # all of that: the transaction is done
+    "unproved",  # the broker went away before the proof; the instance keeps running
     "failed",  # this device did not work out
     "marked",  # the device gets no new instance for a while
     "compensated",  # what had been started was stopped again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from orchestrator.core.instance import Instance
 from orchestrator.core.report import Report
@@ -16,7 +16,9 @@ MOST_INSTANCES = 20_000
 class ReportBook:
     """Who reported when, and who has made progress; safe for several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Iterable[str]) -> None:
+        """Remember instances of these services only."""
+        self._services = frozenset(services)
         self._lock = threading.Lock()
         self._last: dict[str, tuple[float, Report]] = {}
         self._progress: dict[str, float] = {}
@@ -25,7 +27,7 @@ class ReportBook:
         """Take in what the observer has read."""
         with self._lock:
             for name, entry in tally.reports.items():
-                if name in self._last or len(self._last) < MOST_INSTANCES:
+                if entry[1].service in self._services and (name in self._last or len(self._last) < MOST_INSTANCES):
                     self._last[name] = entry
             for name, at in tally.first_progress.items():
                 if name in self._last:

@@ -92,9 +92,12 @@ class Observer:
             next_look, start = 0.0, time.time() - self._history_s
             while not self._stop.is_set():
                 if time.monotonic() >= next_look:
+                    if assigned:
+                        consumer.commit_async()  # nothing waits for it: it is for the eyes of lag tools only
                     self._assign(consumer, assigned, start)
                     next_look = time.monotonic() + METADATA_MAX_AGE_MS / 1000
                 if not assigned:
+                    self._caught_up.set()  # the topic does not exist: there is no history
                     self._stop.wait(0.5)
                     continue
                 records = consumer.poll(timeout_ms=POLL_MS)

@@ -7,7 +7,7 @@ a device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.instance import Instance
@@ -87,6 +87,7 @@ class ServiceFleet:
 def observe(
     service: str,
     source_topic: str,
+    hosts: Collection[str],
     report_ages: Mapping[str, float] | None,
     group: Group | None,
     requested: tuple[Instance, ...] = (),
@@ -97,6 +98,7 @@ def observe(
     Args:
         service: name of the service.
         source_topic: topic whose partitions count as owned.
+        hosts: devices that may run the service; a name on any other is a stranger's.
         report_ages: seconds since the last report by instance name; None when the observer is cut off.
         group: the consumer group; None when it could not be read.
         requested: instances in the middle of a start or a drain.
@@ -110,7 +112,7 @@ def observe(
     observed, foreign = [], []
     for name in sorted(names):
         instance = Instance.parse(name)
-        if instance is None or instance.service != service:
+        if instance is None or instance.service != service or instance.device not in hosts:
             foreign.append(name)
             continue
         member = (members or {}).get(name)

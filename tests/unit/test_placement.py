@@ -102,9 +102,10 @@ def test_reports_and_membership_together_make_the_fleet() -> None:
         Member("analyzer@pi-1.1", ("a",), {"a": (0,)}),
         Member("laptop", ("a",), {"a": (1,)}),
     )
-    fleet = observe("analyzer", "a", {"analyzer@pi-2.1": 1.0, "analyzer@pi-3.1": 99.0}, Group("g", "Stable", members))
+    ages = {"analyzer@pi-2.1": 1.0, "analyzer@pi-3.1": 99.0, "analyzer@elsewhere.1": 1.0}
+    fleet = observe("analyzer", "a", ["pi-1", "pi-2", "pi-3"], ages, Group("g", "Stable", members))
     assert [str(o.instance) for o in fleet.observed or ()] == ["analyzer@pi-1.1", "analyzer@pi-2.1"]
-    assert fleet.foreign == ("laptop",)
+    assert fleet.foreign == ("analyzer@elsewhere.1", "laptop")
     assert fleet.observed is not None
     assert fleet.observed[0].partitions == (0,)
     assert fleet.observed[1].member is False
@@ -112,7 +113,7 @@ def test_reports_and_membership_together_make_the_fleet() -> None:
 
 def test_nothing_read_is_an_unknown_fleet_not_an_empty_one() -> None:
     """Lost otherwise: a whole fleet started again because the broker was away."""
-    assert observe("analyzer", "a", None, None).count is None
+    assert observe("analyzer", "a", ["pi-1"], None, None).count is None
 
 
 @pytest.mark.parametrize("name", ["analyzer@pi-3.1", "my-service@node.example.org.12"])

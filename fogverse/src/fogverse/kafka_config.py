@@ -35,7 +35,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         # A partition added under load has messages before anyone owns it: "latest" would lose them.
         "auto.offset.reset": "earliest",
         "session.timeout.ms": 10_000,
-        "heartbeat.interval.ms": 2_000,
+        "heartbeat.interval.ms": 500,
         "max.poll.interval.ms": 300_000,
         # A small device must not hold 64 MB of prefetched messages ...
         "queued.min.messages": 20_000,
