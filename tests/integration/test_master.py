@@ -38,8 +38,8 @@ PROGRAMS = Path(sys.executable).parent
 SETTINGS = {
     "input_output_refresh_rate": 3,
     "window_max_second": 30,
-    "deploy_delay": 5,
-    "heartbeat_deploy_delay": 2,
+    "deploy_delay": 10,
+    "heartbeat_deploy_delay": 7,  # two intervals: the first decision after a start must not look at the time before it
     "proof_deadline": 30,
     "ssh_timeout": 2,
     "quarantine": 20,
@@ -248,7 +248,7 @@ def test_an_overload_starts_one_more_and_gives_it_a_partition(fleet: Fleet) -> N
     with master(fleet) as running, traffic(fleet, 30) as _:
         running.wait_for(rf"proved: {INSTANCE}")
         running.wait_for("keeping-up")
-        with traffic(fleet, 140):
+        with traffic(fleet, 115):
             running.wait_for("scale-out: .* below 0.8; one more than 1")
             running.wait_for(rf"partitions-grown: {INSTANCE} in: 1 -> 2")
             running.wait_for(r"first-message: .* has finished a message")

@@ -35,6 +35,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         # A partition added under load has messages before anyone owns it: "latest" would lose them.
         "auto.offset.reset": "earliest",
         "session.timeout.ms": 10_000,
+        # A member hears of a rebalance by its heartbeat: with the default of 3 s this is half of the time to scale.
         "heartbeat.interval.ms": 500,
         "max.poll.interval.ms": 300_000,
         # A small device must not hold 64 MB of prefetched messages ...
