@@ -22,9 +22,7 @@ def count_reports(window: Window, tally: Tally, services: Sequence[Service]) -> 
     known = {Signal(REPORTED, s.name) for s in services} | {
         Signal(SENT, s.target_topic) for s in services if s.target_topic
     }
-    for signal, start, end, amount in tally.spans:
-        if signal in known:
-            window.spread(signal, start, end, amount)
+    window.spread_all(span for span in tally.spans if span[0] in known)
 
 
 def count_offsets(window: Window, before: Look | None, after: Look, services: Iterable[Service]) -> None:

@@ -73,8 +73,8 @@ def levels(frame: pd.DataFrame, refresh_s: int) -> pd.DataFrame:
     Returns:
         A frame with a row per field of :class:`Level` and a column per signal.
     """
-    rolling = frame.rolling(refresh_s, min_periods=max(1, math.ceil(refresh_s / 2)))
     last = frame.iloc[-refresh_s:]
+    rolling = last.rolling(refresh_s, min_periods=max(1, math.ceil(refresh_s / 2)))
     previous = frame.iloc[-2 * refresh_s : -refresh_s]
     baseline = frame.iloc[: -2 * refresh_s]
     return pd.DataFrame(

@@ -43,3 +43,31 @@ def test_spreading_loses_no_message(start: float, length: float, amount: float) 
     window.spread(SIGNALS[0], start, start + length, amount)
     total = window.frame(math.ceil(start + length))[SIGNALS[0]].sum()
     assert total == pytest.approx(amount, rel=1e-6, abs=1e-6)
+
+
+spans = st.lists(
+    st.tuples(st.sampled_from(SIGNALS), st.floats(1000, 1100), st.floats(0.01, 40), st.floats(0, 1e6)),
+    min_size=1,
+    max_size=50,
+)
+
+
+@given(spans)
+def test_many_spans_at_once_count_the_same_as_one_by_one(drawn: list[tuple[Signal, float, float, float]]) -> None:
+    """Lost otherwise: the fast way would count something else than the plain one."""
+    drawn = sorted(
+        ((signal, at, at + length, amount) for signal, at, length, amount in drawn), key=lambda span: span[2]
+    )
+    one_by_one, at_once = Window(LENGTH), Window(LENGTH)
+    # the newest second is known beforehand, so that both ways drop the same old ones
+    until = max(math.ceil(end) for _, _, end, _ in drawn)
+    for window in (one_by_one, at_once):
+        window.add(SIGNALS[0], until - 1, 0.0)
+    for span in drawn:
+        one_by_one.spread(*span)
+    at_once.spread_all(drawn)
+    first, second = one_by_one.frame(until), at_once.frame(until)
+    for signal in first.columns:
+        assert second[signal].fillna(-1).tolist() == pytest.approx(
+            first[signal].fillna(-1).tolist(), rel=1e-6, abs=1e-6
+        )

@@ -23,6 +23,11 @@ def test_our_report_is_read() -> None:
     assert (report.consumed, report.busy_s) == (10, 0.5)
 
 
+def test_an_announcement_with_a_key_named_v_is_no_report() -> None:
+    """Lost otherwise: a node whose own settings happen to look like ours."""
+    assert isinstance(parse(b'{"source_topic":"a","target_topic":"b","deploy_configs":{"v":1}}'), Pair)
+
+
 def test_a_sink_and_an_idle_instance_are_read() -> None:
     """Lost otherwise: reports without a target or without a finished message."""
     report = parse(
