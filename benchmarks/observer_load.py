@@ -97,7 +97,8 @@ def our_report(n: int) -> bytes:
     report = {
         "v": 1, "service": f"service-{of}", "instance": f"service-{of}@pi-{of}.1", "host": f"pi-{of}",
         "source_topic": f"in-{of}", "target_topic": f"out-{of}", "interval_s": 1.0, "consumed": MESSAGES,
-        "emitted": MESSAGES, "failed": 0, "busy_s": 0.71, "workers": 1, "in_flight": 0, "lag_ms_p95": 14.2, "rss_mb": 28.1, "cpu": 0.31,
+        "emitted": MESSAGES, "failed": 0, "busy_s": 0.71, "workers": 1, "in_flight": 0,
+        "lag_ms_p95": 14.2, "rss_mb": 28.1, "cpu": 0.31,
     }  # fmt: skip
     return json.dumps(report).encode()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from orchestrator.core.window import Signal, Window
@@ -107,7 +108,9 @@ def read(
         lag: per service the group's lag in messages, None unknown.
         partitions: per service the source topic's partition count, None unknown.
     """
-    table = levels(_silence_of_the_seed(window.frame(until)), refresh_s)
+    found = levels(_silence_of_the_seed(window.frame(until)), refresh_s)
+    # out of the frame once: looking up a column of it a thousand times costs more than all of the above
+    table = dict(zip(found.columns, found.to_numpy(dtype=float).T, strict=True))
     return {
         service: _features(table, service, until, refresh_s, topics, lag.get(service), partitions.get(service))
         for service, topics in sources.items()
@@ -123,7 +126,7 @@ def _silence_of_the_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _features(
-    table: pd.DataFrame,
+    table: Mapping[Signal, npt.NDArray[np.float64]],
     service: str,
     until: int,
     refresh_s: int,
@@ -132,35 +135,30 @@ def _features(
     partitions: int | None,
 ) -> Features:
     source, target = topics
-    known = table.columns
     # Our reports count what was finished, also where nothing is emitted; the seed's count what was sent on;
     # commits need nobody's cooperation but come in bursts. The first that speaks is believed.
     candidates = [("reports", Signal(REPORTED, service))]
     if target is not None:
         candidates.append(("throughput", Signal(SENT, target)))
     candidates.append(("offsets", Signal(COMMITTED, service)))
-    spoken = [
-        (origin, signal)
-        for origin, signal in candidates
-        if signal in known and not math.isnan(float(table[signal]["rate"]))
-    ]
-    origin, signal = spoken[0] if spoken else candidates[-1]
+    read_ = [(origin, _level(table, signal)) for origin, signal in candidates]
+    output_from, output = next(((origin, level) for origin, level in read_ if level.rate is not None), read_[-1])
     return Features(
         service=service,
         at=until,
         refresh_s=refresh_s,
         arrival=_level(table, Signal(ARRIVAL, source)),
-        output=_level(table, signal),
-        output_from=origin,
+        output=output,
+        output_from=output_from,
         lag=lag,
         partitions=partitions,
     )
 
 
-def _level(table: pd.DataFrame, signal: Signal) -> Level:
-    if signal not in table.columns:
+def _level(table: Mapping[Signal, npt.NDArray[np.float64]], signal: Signal) -> Level:
+    if signal not in table:
         return Level(None, None, None, None, None, 0)
-    rate, median, previous, mean, deviation, baseline_s = table[signal].to_numpy(dtype=float)
+    rate, median, previous, mean, deviation, baseline_s = table[signal]
     return Level(
         rate=_known(rate),
         median=_known(median),
