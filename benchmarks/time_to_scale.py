@@ -160,6 +160,8 @@ class Bench:
             quarantine_s=0,
             record=steps.append,
             mark=lambda _: None,
+            reserve=lambda _: True,
+            release=lambda _: None,
             stop=self.stop,
         )
 

@@ -15,10 +15,12 @@ from kafka.errors import KafkaError
 from orchestrator.act.actuator import Actuator
 from orchestrator.act.means import Means
 from orchestrator.act.scaleout import ScaleOut
+from orchestrator.act.slots import Slots
 from orchestrator.act.step import Step
 from orchestrator.broker.cluster import Cluster
-from orchestrator.broker.ledger import TOPIC_CONFIGS, Entry, Ledger, RecordKind
+from orchestrator.broker.ledger import Entry, Ledger, RecordKind
 from orchestrator.broker.observer import Observer
+from orchestrator.broker.topics import create_topics
 from orchestrator.clock import Clock
 from orchestrator.core.decision import Decision
 from orchestrator.core.growth import Growth
@@ -78,6 +80,8 @@ class Master:
         self._ledger = ledger
         self._lock = threading.Lock()  # guards the marks and the ledger's buffer, which action threads add to
         self._marks: dict[str, Mark] = {}
+        self._placed: dict[str, float] = {}
+        self._slots = Slots({device.name: device.slots for device in inventory.devices})
         self._actuator = Actuator(clock, settings.deploy_deadline)
         self.watch = Watch(inventory, settings, clock, self._cluster, observer, probe_devices, self._record)
 
@@ -91,7 +95,7 @@ class Master:
             BrokerUnreachable: no broker answered at the start.
         """
         try:
-            self._create_topics()
+            create_topics(self._cluster, self._settings, self._inventory.services)
             self._resume(entries)
             self.watch.start()
             self._enter("master", "", {"event": "started", "pid": os.getpid(), "host": socket.gethostname()})
@@ -125,6 +129,10 @@ class Master:
         """Observe, and decide for the services that are due."""
         self.watch.observe()
         now = self._clock.now()
+        with self._lock:
+            placed, self._placed = self._placed, {}
+        for service, at in placed.items():  # the cooldown begins with a start, not with the wish for one
+            self.watch.states[service].remember(last_start_at=at)
         due = [state for state in self.watch.states.values() if now >= state.next_at]
         for state, decision in self.watch.decide(due):
             state.next_at = now + state.rule.refresh_s
@@ -157,17 +165,6 @@ class Master:
         self._ledger.close()
         self._cluster.close()
 
-    def _create_topics(self) -> None:
-        observed = self._settings.observer_consumer_topic
-        if self._cluster.create(observed, 1, {"message.timestamp.type": "LogAppendTime", "retention.ms": "3600000"}):
-            log.info("created topic %s", observed)
-        if self._cluster.create(self._settings.ledger_topic, 1, TOPIC_CONFIGS):
-            log.info("created topic %s", self._settings.ledger_topic)
-        for service in self._inventory.services:
-            for topic in filter(None, (service.source_topic, service.target_topic)):
-                if self._cluster.create(topic, 1):
-                    log.info("created topic %s of service %s with 1 partition", topic, service.name)
-
     def _grow(self, state: ServiceState) -> None:
         for wanted in self.watch.growths(state):
             now = self._clock.now()
@@ -183,12 +180,7 @@ class Master:
                 log.warning("%s was not grown: %s; tried again at the next tick", wanted.topic, error)
                 continue
             detail = f"{wanted.topic}: {wanted.before} -> {after}: {wanted.reason}"
-            figures: dict[str, float | int | str | None] = {
-                "topic": wanted.topic,
-                "before": wanted.before,
-                "after": after,
-            }
-            self._record(Step("partitions-grown", state.service.name, now, detail, None, figures))
+            self._record(Step("partitions-grown", state.service.name, now, detail))
 
     def _announce(self, state: ServiceState, decision: Decision) -> None:
         state.decision = decision
@@ -199,9 +191,7 @@ class Master:
         )
 
     def _act(self, state: ServiceState, decision: Decision) -> None:
-        missing = (decision.desired or 0) - (decision.current or 0) - len(state.fleet.requested)
-        if missing <= 0:
-            return
+        missing = (decision.desired or 0) - (decision.current or 0)
         means = Means(
             actuator=self._actuator,
             open_cluster=self._open_cluster,
@@ -212,11 +202,14 @@ class Master:
             quarantine_s=self._settings.quarantine,
             record=self._record,
             mark=self._mark,
+            reserve=lambda instance: self._slots.reserve(instance, self.watch.occupied()),
+            release=self._slots.release,
             stop=self.stop,
         )
-        state.remember(last_start_at=self._clock.now())
 
         def progress(instance: Instance | None, words: str) -> None:
+            if instance is not None:
+                state.started.add(instance)
             state.chosen, state.progress = instance, words
 
         def carry_out() -> None:
@@ -233,7 +226,7 @@ class Master:
     def _place(self, state: ServiceState) -> Placement:
         with self._lock:
             marks = list(self._marks.values())
-        return self.watch.place(state, marks)
+        return self.watch.place(state, marks, self._slots.held())
 
     def _mark(self, mark: Mark) -> None:
         with self._lock:
@@ -244,6 +237,9 @@ class Master:
         words = " ".join(part for part in (step.instance, step.detail) if part)
         log.log(logging.WARNING if bad else logging.INFO, "%s: %s: %s", step.service, step.name, words)
         self._enter("step", step.service, asdict(step), step.at)
+        if step.name == "placed":
+            with self._lock:
+                self._placed[step.service] = step.at
 
     def _enter(self, kind: RecordKind, service: str, body: Mapping[str, Any], at: float | None = None) -> None:
         entry = Entry(kind, service, self._clock.now() if at is None else at, body)

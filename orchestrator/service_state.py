@@ -28,6 +28,9 @@ class ServiceState:
         action: the thread that carries out a decision; None when nothing is under way.
         chosen: the instance that the action is starting right now.
         progress: how far that is, in words.
+        joining: names of instances whose unit ran at the master's start and that have not joined their group yet.
+        started: instances that this master has started.
+        ever: instances that were ever seen.
         grown_refused: topics whose refused growth has been said already.
     """
 
@@ -41,6 +44,9 @@ class ServiceState:
     action: threading.Thread | None = None
     chosen: Instance | None = None
     progress: str = ""
+    joining: str = ""
+    started: set[Instance] = field(default_factory=set)
+    ever: frozenset[Instance] = frozenset()
     grown_refused: set[str] = field(default_factory=set)
 
     @property
@@ -50,8 +56,17 @@ class ServiceState:
             return None
         return f"{self.chosen} is being started ({self.progress})" if self.chosen else "a device is being chosen"
 
+    @property
+    def waits_for(self) -> str | None:
+        """What ran at the master's start and may still join, in words; None when there is nothing."""
+        return (
+            f"{self.joining} ran at the master's start and has not joined {self.service.group_id} yet"
+            if self.joining
+            else None
+        )
+
     def remember(self, **changes: float | None) -> None:
-        """Change the memory."""
+        """Change the memory; only the loop's thread may."""
         self.memory = replace(self.memory, **changes)  # type: ignore[arg-type]  # field names are checked by replace
 
 

@@ -73,12 +73,14 @@ class Settings(BaseModel):
     window_max_second: int = Field(
         default=300,
         ge=10,
+        le=86_400,
         description="Length of the window of observations that decisions look at.",
         json_schema_extra=_unit("s"),
     )
     input_output_refresh_rate: int = Field(
         default=60,
         ge=1,
+        le=28_800,
         description="Time between two decisions of the policy `ratio`, and the span that each looks at.",
         json_schema_extra=_unit("s"),
     )

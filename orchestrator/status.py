@@ -102,7 +102,7 @@ def collect(inventory: Inventory, settings: Settings, cluster: Cluster, now: flo
         at=now,
         master=_last_master(entries, now),
         services=tuple(
-            _service(s, inventory.hosts_of(s), look, tally, entries, cluster, now) for s in inventory.services
+            _service(s, inventory.slots_of(s), look, tally, entries, cluster, now) for s in inventory.services
         ),
         rejected=tally.rejected,
     )
@@ -110,7 +110,7 @@ def collect(inventory: Inventory, settings: Settings, cluster: Cluster, now: flo
 
 def _service(
     service: Service,
-    hosts: tuple[str, ...],
+    slots: Mapping[str, int],
     look: Look,
     tally: Tally,
     entries: list[Entry],
@@ -124,7 +124,7 @@ def _service(
         arrived = max(0.0, (later - earlier) / SPAN_S)
     finished = _finished(tally, start, end)
     ages = {name: now - at for name, (at, report) in tally.reports.items() if report.service == service.name}
-    fleet = observe(service.name, service.source_topic, hosts, ages, look.groups.get(service.group_id))
+    fleet = observe(service.name, service.source_topic, slots, ages, look.groups.get(service.group_id))
     instances = tuple(
         InstanceStatus(
             name=str(o.instance),

@@ -106,17 +106,17 @@ def findings_of(
         data: the values validated, as written.
         prefix: the key path of ``data`` itself.
         model: the model ``data`` was validated against, for the names that exist.
-        allowed: by key (the last of the path), what may stand there where pydantic's words do not say it.
+        allowed: by key (its path within the model, dotted), what may stand there where pydantic's words do not say it.
         unwritten: a field of the model that is no key for the user.
     """
     found: list[Finding] = []
     for detail in error.errors(include_url=False):
         path, value = _written_path(data, detail["loc"])
-        kind, key, words = detail["type"], str(path[-1]) if path else "", detail["msg"]
+        kind, key, words = detail["type"], ".".join(str(part) for part in path), detail["msg"]
         if kind == "missing":
             words = f"required: {allowed[key]}" if key in allowed else "required"
         elif kind == "extra_forbidden":
-            words = _unknown_key(key, model, path, data, unwritten)
+            words = _unknown_key(str(path[-1]), model, path, data, unwritten)
         elif kind == "value_error":
             words = words.removeprefix("Value error, ")
             field = words.split(" ", 1)[0]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from kafka.errors import KafkaError
 
-from orchestrator.act.step import Step
+from orchestrator.act.step import Step, StepName
 from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Cluster, Look
 from orchestrator.broker.observer import Observer
@@ -21,7 +21,6 @@ from orchestrator.core.growth import Growth
 from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Mark, Placement, place
 from orchestrator.core.service import Service
-from orchestrator.core.tally import Sample
 from orchestrator.core.window import Window
 from orchestrator.errors import BrokerUnreachable
 from orchestrator.inventory import Inventory
@@ -60,9 +59,6 @@ class Watch:
         self.services: tuple[Service, ...] = inventory.services
         self.book = ReportBook(self.states)
         self.look: Look | None = None
-        self.accepted: Counter[str] = Counter()
-        self.rejected = 0
-        self.samples: deque[Sample] = deque(maxlen=20)
         self._inventory = inventory
         self._settings = settings
         self._clock = clock
@@ -84,10 +80,11 @@ class Watch:
             BrokerUnreachable: no broker answered.
         """
         self._observer.start()
-        count_history(self._window, self._cluster, self.services, self._clock.now())
         self._find_running()
         if not self._observer.wait_caught_up(CATCH_UP_S):
             log.warning("the observer topic's history was not read within %g s; going on without it", CATCH_UP_S)
+        # last, so that the first look follows it without a hole
+        count_history(self._window, self._cluster, self.services, self._clock.now())
 
     def close(self) -> None:
         """Stop reading."""
@@ -98,10 +95,7 @@ class Watch:
         tally = self._observer.take()
         count_reports(self._window, tally, self.services)
         self.book.enter(tally)
-        self.accepted.update(tally.accepted)
         if tally.rejected:
-            self.rejected += tally.rejected
-            self.samples.extend(tally.samples)
             last = tally.samples[-1]
             log.warning(
                 "%d observer messages refused, the last at offset %d: %s", tally.rejected, last.offset, last.reason
@@ -133,19 +127,29 @@ class Watch:
                 {s.service.name: self._partitions(s.service.source_topic) for s in states},
             )
             for state in states:
-                memory = replace(state.memory, busy=state.busy)
+                memory = replace(state.memory, busy=state.busy or state.waits_for)
                 fleet = state.fleet if self.look is not None else ServiceFleet(observed=None)
                 decision = ratio.decide(state.service, seen[state.service.name], fleet, memory, state.rule, now)
                 decided.append((state, decision))
         return decided
 
-    def place(self, state: ServiceState, marks: Iterable[Mark]) -> Placement:
-        """Probe the devices of a service and choose among those that answer."""
+    def occupied(self) -> set[Instance]:
+        """Instances of all services that hold a slot."""
+        return {instance for state in self.states.values() for instance in state.fleet.instances}
+
+    def place(self, state: ServiceState, marks: Iterable[Mark], held: Iterable[Instance]) -> Placement:
+        """Probe the devices of a service and choose among those that answer.
+
+        Args:
+            state: of the service.
+            marks: devices to leave alone.
+            held: slots that other actions have reserved.
+        """
         names = self._inventory.hosts_of(state.service)
         probes = self._probe(names)
         now = self._clock.now()
         running = [i for probe in probes.values() for i in _active(probe)]
-        occupied = {i for s in self.states.values() for i in s.fleet.instances} | set(running)
+        occupied = self.occupied() | set(running) | set(held)
         for name, probe in probes.items():
             if not probe.reachable:
                 log.info("%s is left out: %s", name, probe.reason)
@@ -182,6 +186,7 @@ class Watch:
             if self._away_since is None:
                 self._away_since = self._clock.now()
                 log.error("nothing is decided until the broker answers again: %s", error)  # noqa: TRY400
+            gc.collect()  # kafka-python's refused connections are cycles that keep their sockets
             return None
         if self._away_since is not None:
             log.info("the broker answers again after %.0f s", self._clock.now() - self._away_since)
@@ -199,9 +204,7 @@ class Watch:
         if known or (source, target) in self._foreign_pairs or len(self._foreign_pairs) > MOST_FOREIGN_PAIRS:
             return
         self._foreign_pairs.add((source, target))
-        log.info(
-            "a node announced the pair %s -> %s, which no service of the inventory has: only shown", source, target
-        )
+        log.info("a node announced the pair %s -> %s, which no service of the inventory has", source, target)
 
     def _observe_fleet(self, state: ServiceState) -> None:
         if self.look is None:
@@ -211,37 +214,35 @@ class Watch:
         requested = [state.chosen] if state.chosen else []
         # what ran when the master started has the time of a proof to join its group before it counts as missing
         young = [i for i, at in self._running_at_start.items() if now - at < self._settings.proof_deadline]
-        seen = observe(
-            service.name,
-            service.source_topic,
-            self._inventory.hosts_of(service),
-            self.book.ages(service.name, now),
-            group,
-            tuple(requested),
-        )
+        slots, ages = self._inventory.slots_of(service), self.book.ages(service.name, now)
+        seen = observe(service.name, service.source_topic, slots, ages, group, tuple(requested))
         if group is not None and not group.stable and state.fleet.observed is not None:
             # in a rebalance nobody is listed: who was there a moment ago and still reports is there
             names = {o.instance for o in seen.observed or ()}
             kept = [o for o in state.fleet.observed if o.instance not in names and (o.report_age_s or 0) < SETTLE_S + 1]
             seen = replace(seen, observed=(*(seen.observed or ()), *kept))
         state.fleet = seen
-        instances = frozenset(o.instance for o in seen.observed or ())
-        self._notice_changes(state, instances)
-        missing = [i for i in young if i.service == service.name and i not in instances]
+        self._notice_changes(state, seen.working)
+        missing = [i for i in young if i.service == service.name and i not in seen.working]
+        state.joining = ", ".join(str(i) for i in missing)
         state.fleet = replace(seen, requested=(*requested, *missing))
 
     def _notice_changes(self, state: ServiceState, instances: frozenset[Instance]) -> None:
         if state.known is not None:
             for instance in sorted(instances - state.known):
+                if instance in state.ever:
+                    self._tell("returned", state, instance, "is a member again")
+                    continue
                 state.remember(last_seen_new_at=self._clock.now())
-                if instance != state.chosen:
-                    self._record(
-                        Step("adopted", state.service.name, self._clock.now(), "started by hand", str(instance))
-                    )
+                if instance not in state.started:
+                    self._tell("adopted", state, instance, "was not started by this master")
             for instance in sorted(state.known - instances):
-                detail = "neither reports nor is a member any more"
-                self._record(Step("lost", state.service.name, self._clock.now(), detail, str(instance)))
+                self._tell("lost", state, instance, "is not a member any more")
         state.known = instances
+        state.ever |= instances
+
+    def _tell(self, name: StepName, state: ServiceState, instance: Instance, detail: str) -> None:
+        self._record(Step(name, state.service.name, self._clock.now(), detail, str(instance)))
 
 
 def _active(probe: Probe) -> list[Instance]:

@@ -9,7 +9,7 @@ PYTHON=${PYTHON:-python3}
 VENV=.venv
 STAMPS=.cache/setup
 LOG=.cache/setup.log
-PACKAGES=(systemd-container mmdebstrap iproute2 iptables openssh-client openssh-server)
+PACKAGES=(systemd-container mmdebstrap iproute2 openssh-client openssh-server)
 
 fail() { echo "setup: $*" >&2; exit 1; }
 step() { printf 'setup: %s ... ' "$1"; STARTED=$SECONDS; }

@@ -98,7 +98,7 @@ class Story:
         self._screen.keep_table()
         say(f"back to {rates['carried']:,.0f}/s: the two of them work off what was left")
         self._crawler.set_rate(rates["carried"])
-        self._until(lambda s: (s.lag or 0) < capacity, 60, "the lag did not go down")
+        self._until(lambda s: s.lag is not None and s.lag < capacity, 60, "the lag did not go down")
         produced = self._crawler.stop()
         self._until(lambda s: s.lag == 0 and self._witness.unique() >= produced, 45, "", fatal=False)
         return self._report(produced, capacity, rates)
@@ -120,8 +120,8 @@ class Story:
             first, began = self._witness.unique(), time.monotonic()
             self._for(1.5)
             rate = (self._witness.unique() - first) / (time.monotonic() - began)
-            waiting = self._status().lag or 0
-            if waiting > rate / 2:
+            waiting = self._status().lag
+            if waiting is not None and waiting > rate / 2:
                 self._until(lambda s: s.lag == 0, 60, "the burst was not worked off")
                 self._screen.say(f"one instance finishes about {rate:,.0f} messages per second")
                 return rate

@@ -12,6 +12,7 @@ from orchestrator.act.step import Step
 from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Cluster
 from orchestrator.clock import Clock
+from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Mark
 
 
@@ -29,6 +30,8 @@ class Means:
         quarantine_s: seconds that a device is left alone after a failure.
         record: is told every step.
         mark: is told every device that failed.
+        reserve: holds an instance's slot against other actions; False when it is taken.
+        release: gives it back.
         stop: ends the transaction early.
     """
 
@@ -41,4 +44,6 @@ class Means:
     quarantine_s: float
     record: Callable[[Step], None]
     mark: Callable[[Mark], None]
+    reserve: Callable[[Instance], bool]
+    release: Callable[[Instance], None]
     stop: threading.Event

@@ -44,16 +44,19 @@ class ScaleOut:
             return None
         for instance in placement.candidates:
             if self._means.stop.is_set():
-                self._step("interrupted", "the master is stopping")
                 return None
+            if not self._means.reserve(instance):
+                continue
             self._parts = {}
             self._on_progress(instance, "Ansible is being started")
             try:
                 if self._try(instance, placement):
                     return instance
             finally:
+                self._means.release(instance)
                 self._on_progress(None, "")
-        self._step("no-device", f"all {len(placement.candidates)} candidates failed")
+        if not self._means.stop.is_set():
+            self._step("no-device", f"none of {len(placement.candidates)} candidates worked out")
         return None
 
     def _try(self, instance: Instance, placement: Placement) -> bool:

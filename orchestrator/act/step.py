@@ -21,7 +21,8 @@ StepName = Literal[
     "marked",  # the device gets no new instance for a while
     "compensated",  # what had been started was stopped again
     "interrupted",  # the master was told to stop
-    "adopted",  # an instance that nobody here started was seen
+    "adopted",  # an instance was seen that this master has not started
+    "returned",  # an instance that was lost is seen again
     "lost",  # an instance is no longer seen
     "growth-refused",  # a topic has too few partitions but may not be grown
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -39,6 +39,7 @@ class Look:
     Attributes:
         at: when, seconds since the epoch.
         ends: end offset of each partition, by topic; a topic that does not exist is absent.
+        begins: first offset that the log still has, likewise.
         committed: committed offset of each partition, by group; -1 never appears, absent means none.
         groups: the groups asked for.
     """
@@ -47,6 +48,7 @@ class Look:
     ends: Mapping[str, Mapping[int, int]]
     committed: Mapping[str, Mapping[tuple[str, int], int]]
     groups: Mapping[str, Group]
+    begins: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     def partitions(self, topic: str) -> int | None:
         """Partition count of a topic; None when it does not exist."""
@@ -63,14 +65,20 @@ class Look:
         committed = self.committed.get(group)
         if committed is None:
             return None
-        return sum(offset for (of, _), offset in committed.items() if of == topic)
+        begins = self.begins.get(topic, {})
+        own = {partition: offset for (of, partition), offset in committed.items() if of == topic}
+        # before its first commit a partition stands where its log begins, or that commit would look like a burst
+        return sum(own.get(partition, begin) for partition, begin in (begins or dict.fromkeys(own, 0)).items())
 
     def lag(self, group: str, topic: str) -> int | None:
-        """Messages appended but not committed; a partition without a commit counts from its beginning."""
+        """Messages appended but not committed; a partition without a commit counts from where its log begins."""
         ends, committed = self.ends.get(topic), self.committed.get(group)
         if ends is None or committed is None:
             return None
-        return sum(max(0, end - committed.get((topic, partition), 0)) for partition, end in ends.items())
+        begins = self.begins.get(topic, {})
+        return sum(
+            max(0, end - committed.get((topic, partition), begins.get(partition, 0))) for partition, end in ends.items()
+        )
 
 
 class Cluster:
@@ -94,18 +102,10 @@ class Cluster:
         """
         wanted, group_ids = sorted(set(topics)), sorted(set(groups))
         partitions = self.partitions(wanted)
-        ends = self._call(
-            lambda client: (
-                client.list_partition_offsets(
-                    {TopicPartition(topic, p): OffsetSpec.LATEST for topic, ids in partitions.items() for p in ids}
-                )
-                if partitions
-                else {}
-            )
-        )
         return Look(
             at=at,
-            ends={topic: {p: ends[TopicPartition(topic, p)].offset for p in ids} for topic, ids in partitions.items()},
+            ends={topic: self._offsets(topic, ids, OffsetSpec.LATEST) for topic, ids in partitions.items()},
+            begins={topic: self._offsets(topic, ids, OffsetSpec.EARLIEST) for topic, ids in partitions.items()},
             committed={group: self._committed(group) for group in group_ids},
             groups=self.groups(group_ids),
         )
@@ -210,7 +210,8 @@ class Cluster:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> BrokerUnreachable:
-        servers, what = ",".join(self._options["bootstrap_servers"]), f"{type(error).__name__}: {error}"
+        servers = ",".join(self._options["bootstrap_servers"])
+        what = str(error) if type(error).__name__ in str(error) else f"{type(error).__name__}: {error}"
         return BrokerUnreachable(
             f"no Kafka broker answers at {servers} ({what}); start it, or correct fogverse_kafka in the inventory"
         )

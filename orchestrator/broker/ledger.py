@@ -20,7 +20,6 @@ from orchestrator.broker.tail import tail
 
 log = logging.getLogger(__name__)
 
-TOPIC_CONFIGS = {"cleanup.policy": "compact,delete", "retention.ms": str(7 * 24 * 3600 * 1000)}
 #: Records kept while the broker is away; the oldest are dropped beyond that, and the drop is logged.
 KEPT = 10_000
 

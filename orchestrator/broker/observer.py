@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 POLL_MS = 200
 #: How often new partitions of the observer topic are looked for.
 METADATA_MAX_AGE_MS = 5_000
+RETRY_S = 2.0
 _LOG_APPEND_TIME = 1
 
 
@@ -72,9 +73,12 @@ class Observer:
         while not self._stop.is_set():
             try:
                 self._read()
-            except (KafkaError, OSError, ValueError) as error:
+            except (KafkaError, OSError) as error:
                 log.warning("observer topic %s cannot be read: %s; trying again", self._topic, error)
-                self._stop.wait(2.0)
+                self._stop.wait(RETRY_S)
+            except Exception:  # whatever it is, a master without its observer would be blind for ever
+                log.exception("reading the observer topic %s failed; trying again", self._topic)
+                self._stop.wait(RETRY_S)
 
     def _read(self) -> None:
         consumer = KafkaConsumer(
@@ -131,7 +135,8 @@ class Observer:
         with self._lock:
             for batch in records.values():
                 for record in batch:
-                    # a device's clock is not trusted; on a topic without log-append time our own is used
-                    appended = record.timestamp_type == _LOG_APPEND_TIME
-                    at = record.timestamp / 1000 if appended else received
+                    # A device's clock is not trusted: without log-append time our own is used, except for what was
+                    # there before us, which has no better time than the sender's.
+                    theirs = record.timestamp_type == _LOG_APPEND_TIME or not self._caught_up.is_set()
+                    at = record.timestamp / 1000 if theirs else received
                     self._tally.add(record.value, at, record.partition, record.offset)

@@ -76,22 +76,21 @@ def topic_lines(partitions: Mapping[str, int], services: Sequence[Service], obse
                 "topic", target, "ok", f"{counted(partitions[target], 'partition')}; {service.name} writes to it"
             )
         else:
-            yield _absent(target, f"{service.name} writes to it", 1)
+            yield _absent(target, f"{service.name} writes to it")
 
 
 def _source(service: Service, partitions: int | None) -> Line:
     topic = service.source_topic
     if partitions is None:
-        first = service.max_instances if service.ordering == "key" else max(1, service.min_instances)
-        return _absent(topic, f"{service.name} consumes it", first)
+        return _absent(topic, f"{service.name} consumes it")
     wants = f"{service.min_instances} to {service.max_instances} instances"
     has = f"{counted(partitions, 'partition')}; {service.name} consumes it, {wants}"
-    if service.ordering == "key" and partitions < service.max_instances:
+    if service.ordering != "none" and partitions < service.max_instances:
         return Line(
             "topic",
             topic,
             "warn",
-            f"{has}, ordered by key: the topic is not grown, so instances beyond {partitions} would be idle",
+            f"{has}, ordering {service.ordering}: never grown, so instances beyond {partitions} would be idle",
             f"lower max_instances to {partitions}, raise workers, or give {topic} {service.max_instances} partitions "
             "while it is empty (keys move to other partitions)",
         )
@@ -100,14 +99,8 @@ def _source(service: Service, partitions: int | None) -> Line:
     return Line("topic", topic, "ok", has)
 
 
-def _absent(topic: str, who: str, partitions: int) -> Line:
-    return Line(
-        "topic",
-        topic,
-        "warn",
-        f"does not exist; {who}",
-        f"kafka-topics.sh --bootstrap-server HOST:PORT --create --topic {topic} --partitions {partitions}",
-    )
+def _absent(topic: str, who: str) -> Line:
+    return Line("topic", topic, "note", f"not there yet: the first `orchestrator run` creates it; {who}")
 
 
 def _unreachable(servers: str, error: Exception, options: Mapping[str, Any]) -> Line:

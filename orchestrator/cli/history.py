@@ -15,7 +15,9 @@ from orchestrator.cli.tables import history_line
 
 @click.command()
 @click.argument("service", required=False)
-@click.option("--last", default=50, show_default=True, help="How many entries to show at the most.")
+@click.option(
+    "--last", type=click.IntRange(1), default=50, show_default=True, help="How many entries to show at the most."
+)
 @click.option("--changes", is_flag=True, help="Leave out decisions that changed nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj

@@ -115,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
+    except PermissionError as error:
+        click.echo(f"error: {error.strerror}: {error.filename}; run it again with sudo, or as the owner", err=True)
+        return EXIT_FAILED
     except BrokenPipeError:  # the reader has gone, as with "| head"; Python must not complain at its end again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED

@@ -16,7 +16,13 @@ from orchestrator.core.tally import Tally
 
 @click.command()
 @click.option("--rejected", is_flag=True, help="Show the newest refused messages, with the reason.")
-@click.option("--since", default=300.0, show_default=True, help="How far to look back, in seconds.")
+@click.option(
+    "--since",
+    type=click.FloatRange(1, 604_800),
+    default=300.0,
+    show_default=True,
+    help="How far to look back, in seconds.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def observer(options: Options, since: float, *, rejected: bool, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,8 +112,8 @@ def read(
     found = levels(_silence_of_the_seed(window.frame(until)), refresh_s)
     # out of the frame once: looking up a column of it a thousand times costs more than all of the above
     figures: npt.NDArray[np.float64] = found.to_numpy(dtype=float)
-    signals = [column for column in found.columns if isinstance(column, Signal)]
-    table = dict(zip(signals, figures.T, strict=True))
+    signals: list[Any] = list(found.columns)
+    table: dict[Signal, npt.NDArray[np.float64]] = dict(zip(signals, figures.T, strict=True))
     return {
         service: _features(table, service, until, refresh_s, topics, lag.get(service), partitions.get(service))
         for service, topics in sources.items()

@@ -7,7 +7,7 @@ a device.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.instance import Instance
@@ -64,7 +64,8 @@ class ServiceFleet:
     """The instances of one service.
 
     Attributes:
-        observed: instances that report or are members; None when neither could be read.
+        observed: instances that report or are members; None when neither could be read. One that reports but is not
+            listed by its stable group is joining, or pretending: it holds its slot but does not count.
         requested: instances being started or drained right now.
         foreign: client ids in the group that are no instances of ours.
     """
@@ -75,8 +76,13 @@ class ServiceFleet:
 
     @property
     def count(self) -> int | None:
-        """Instances observed, None when unknown."""
-        return None if self.observed is None else len(self.observed)
+        """Instances that work, None when unknown."""
+        return None if self.observed is None else len(self.working)
+
+    @property
+    def working(self) -> frozenset[Instance]:
+        """Instances that are members of their group, or report while it cannot be asked."""
+        return frozenset(o.instance for o in self.observed or () if o.member is not False)
 
     @property
     def instances(self) -> frozenset[Instance]:
@@ -87,7 +93,7 @@ class ServiceFleet:
 def observe(
     service: str,
     source_topic: str,
-    hosts: Collection[str],
+    slots: Mapping[str, int],
     report_ages: Mapping[str, float] | None,
     group: Group | None,
     requested: tuple[Instance, ...] = (),
@@ -98,7 +104,8 @@ def observe(
     Args:
         service: name of the service.
         source_topic: topic whose partitions count as owned.
-        hosts: devices that may run the service; a name on any other is a stranger's.
+        slots: slots of each device that may run the service; a name on any other device, or in a slot that the device
+            does not have, is a stranger's.
         report_ages: seconds since the last report by instance name; None when the observer is cut off.
         group: the consumer group; None when it could not be read.
         requested: instances in the middle of a start or a drain.
@@ -112,7 +119,7 @@ def observe(
     observed, foreign = [], []
     for name in sorted(names):
         instance = Instance.parse(name)
-        if instance is None or instance.service != service or instance.device not in hosts:
+        if instance is None or instance.service != service or instance.slot > slots.get(instance.device, 0):
             foreign.append(name)
             continue
         member = (members or {}).get(name)

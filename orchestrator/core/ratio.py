@@ -162,9 +162,14 @@ def _spike(features: Features, rule: Rule, numbers: dict[str, Any]) -> tuple[Kin
                 "spike from a lasting rise"
             )
         if z >= rule.z_value and not has_lasted(level, rule.z_value):
+            far = (
+                f"{z:.1f} deviations above its usual {level.mean:.0f}/s"
+                if math.isfinite(z)
+                else "new: there was none before"
+            )
             return "spike", (
-                f"{name} is {z:.1f} deviations above its usual {level.mean:.0f}/s (z_value {rule.z_value:g}) and has "
-                f"not lasted for two intervals of {rule.refresh_s} s: a spike so far"
+                f"{name} is {far} (z_value {rule.z_value:g}) and has not lasted for two intervals of "
+                f"{rule.refresh_s} s: a spike so far"
             )
     return None
 

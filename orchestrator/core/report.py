@@ -18,7 +18,9 @@ MAX_COUNT = 1_000_000_000
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=249)]
+#: What becomes a word in a log or a terminal must not carry line breaks or escapes.
+Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,249}$")]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
 class Rejected(ValueError):  # noqa: N818 - named for what happened to the message, as in the docs and the CLI
@@ -47,8 +49,8 @@ class Report(BaseModel):
     service: Name
     instance: Name
     host: Name
-    source_topic: Name
-    target_topic: Name | None = None
+    source_topic: Topic
+    target_topic: Topic | None = None
     interval_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
     consumed: Count
     emitted: Count
@@ -66,7 +68,7 @@ class Throughput(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    target_topic: Name
+    target_topic: Topic
     total_messages: Count
     timestamp: float | int | str | None = None
 
@@ -81,8 +83,8 @@ class Pair(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    source_topic: Name
-    target_topic: Name
+    source_topic: Topic
+    target_topic: Topic
     deploy_configs: dict[str, Any] | None = None
     topic_configs: dict[str, Any] | None = None
 

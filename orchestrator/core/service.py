@@ -27,7 +27,7 @@ class RatioSettings(_Frozen):
     name: Literal["ratio"] = "ratio"
     threshold: float | None = Field(default=None, gt=0, le=1)
     z_value: float | None = Field(default=None, gt=0)
-    refresh_s: int | None = Field(default=None, ge=1)
+    refresh_s: int | None = Field(default=None, ge=1, le=28_800)
 
 
 class Service(_Frozen):

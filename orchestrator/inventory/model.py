@@ -39,6 +39,11 @@ class Inventory:
     known_hosts: Path | None = None
     netns: str | None = None
 
+    def slots_of(self, service: Service) -> dict[str, int]:
+        """Slots of each device that may run ``service``."""
+        names = self.hosts_of(service)
+        return {device.name: device.slots for device in self.devices if device.name in names}
+
     def hosts_of(self, service: Service | str) -> tuple[str, ...]:
         """Names of the devices that may run ``service``, in inventory order."""
         return self.hosts[service if isinstance(service, str) else service.name]

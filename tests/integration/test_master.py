@@ -172,6 +172,12 @@ def clean(fleet: Fleet) -> Iterator[None]:
     fleet.broker.up()
 
 
+def ansible_processes() -> set[str]:
+    """Pid and command line of everything of Ansible on this machine, but for shared SSH connections."""
+    found = subprocess.run(["pgrep", "-af", "ansible"], capture_output=True, text=True, check=False).stdout
+    return {line for line in found.splitlines() if "[mux]" not in line and "pgrep" not in line}
+
+
 @contextmanager
 def master(fleet: Fleet) -> Iterator[RunningMaster]:
     """A running master, ended by SIGTERM unless the test has ended it."""
@@ -269,8 +275,8 @@ def test_a_device_that_fails_is_named_and_the_next_one_is_tried_within_the_decis
     fleet.lab.power_off("pi-2")
     try:
         with master(fleet) as running:
-            assert "pi-2" in running.wait_for(r"pi-2 does not answer")
-            assert "pi-1" in running.wait_for(r"failed: slow@pi-1\.1")
+            running.wait_for(r"pi-2 does not answer: .*(timed out|no route|refused)")
+            running.wait_for(r"failed: slow@pi-1\.1 .*(203|Permission denied|EXEC|cannot)")
             running.wait_for(r"marked: slow@pi-1\.1")
             running.wait_for(r"proved: slow@pi-3\.1")
             assert sum("below-minimum" in line for line in running.lines) == 1
@@ -344,13 +350,13 @@ def test_nothing_is_decided_while_the_broker_is_away_and_the_loop_goes_on(fleet:
 
 def test_sigterm_during_a_deployment_ends_cleanly_and_the_next_start_finds_out(fleet: Fleet) -> None:
     """Lost otherwise: orphaned Ansible processes, and instances that nobody knows of."""
+    before = ansible_processes()
     with master(fleet) as running:
         running.wait_for("ansible-started")
         began = time.monotonic()
         assert running.stop() == 0
         assert time.monotonic() - began < 25
-    left = subprocess.run(["pgrep", "-af", f"ansible.*{fleet.inventory}"], capture_output=True, text=True, check=False)
-    assert left.stdout == ""
+    assert ansible_processes() - before == set()
     with master(fleet) as second:
         second.wait_for(r"proved: |idle: ")
     assert len(fleet.running()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.act.slots import Slots
 from orchestrator.core.device import Device
 from orchestrator.core.fleet import Group, Member, observe
 from orchestrator.core.growth import plan
@@ -102,18 +103,31 @@ def test_reports_and_membership_together_make_the_fleet() -> None:
         Member("analyzer@pi-1.1", ("a",), {"a": (0,)}),
         Member("laptop", ("a",), {"a": (1,)}),
     )
-    ages = {"analyzer@pi-2.1": 1.0, "analyzer@pi-3.1": 99.0, "analyzer@elsewhere.1": 1.0}
-    fleet = observe("analyzer", "a", ["pi-1", "pi-2", "pi-3"], ages, Group("g", "Stable", members))
+    ages = {"analyzer@pi-2.1": 1.0, "analyzer@pi-3.1": 99.0, "analyzer@elsewhere.1": 1.0, "analyzer@pi-1.9": 1.0}
+    fleet = observe("analyzer", "a", {"pi-1": 1, "pi-2": 1, "pi-3": 1}, ages, Group("g", "Stable", members))
     assert [str(o.instance) for o in fleet.observed or ()] == ["analyzer@pi-1.1", "analyzer@pi-2.1"]
-    assert fleet.foreign == ("analyzer@elsewhere.1", "laptop")
+    assert fleet.foreign == ("analyzer@elsewhere.1", "analyzer@pi-1.9", "laptop")
     assert fleet.observed is not None
     assert fleet.observed[0].partitions == (0,)
     assert fleet.observed[1].member is False
+    assert fleet.count == 1, "one that its stable group does not list is joining, or pretending"
+
+
+def test_two_actions_cannot_hold_the_same_slot() -> None:
+    """Lost otherwise: two services that scale at once overfill the strongest device."""
+    slots = Slots({"pi-1": 1, "pi-2": 2})
+    assert slots.reserve(Instance("a", "pi-1", 1), occupied=[])
+    assert not slots.reserve(Instance("b", "pi-1", 1), occupied=[])
+    assert not slots.reserve(Instance("a", "pi-1", 1), occupied=[])
+    assert slots.reserve(Instance("b", "pi-2", 1), occupied=[Instance("c", "pi-2", 1)])
+    assert not slots.reserve(Instance("d", "pi-2", 1), occupied=[Instance("c", "pi-2", 1)])
+    slots.release(Instance("a", "pi-1", 1))
+    assert slots.reserve(Instance("b", "pi-1", 1), occupied=[])
 
 
 def test_nothing_read_is_an_unknown_fleet_not_an_empty_one() -> None:
     """Lost otherwise: a whole fleet started again because the broker was away."""
-    assert observe("analyzer", "a", ["pi-1"], None, None).count is None
+    assert observe("analyzer", "a", {"pi-1": 1}, None, None).count is None
 
 
 @pytest.mark.parametrize("name", ["analyzer@pi-3.1", "my-service@node.example.org.12"])

@@ -80,6 +80,8 @@ def test_the_seeds_announcement_is_read_in_all_its_forms(configs: dict[str, obje
         (json.dumps({**REPORT, "interval_s": 0}).encode(), "report: interval_s"),
         (json.dumps({**REPORT, "busy_s": float("nan")}).encode(), "not JSON"),
         (json.dumps({**REPORT, "instance": ""}).encode(), "report: instance"),
+        (json.dumps({**REPORT, "instance": "a\n18:00:00 INFO fake"}).encode(), "report: instance"),
+        (b'{"source_topic": "a\\u001b[31m", "target_topic": "b"}', "pair: source_topic"),
         (json.dumps({k: v for k, v in REPORT.items() if k != "service"}).encode(), "report: service"),
         (b'{"target_topic": "t", "total_messages": "many"}', "throughput: total_messages"),
     ],
