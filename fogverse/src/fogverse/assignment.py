@@ -49,6 +49,16 @@ class Assignment:
         """What is owned now, in order."""
         return sorted(self._trackers)
 
+    @property
+    def owned(self) -> int:
+        """How many partitions are owned."""
+        return len(self._trackers)
+
+    def span(self, partition: Partition) -> int:
+        """Messages of a partition from its oldest unfinished one on; 0 if it is not ours."""
+        tracker = self._trackers.get(partition)
+        return 0 if tracker is None else tracker.span
+
     def add(self, partitions: Iterable[Partition]) -> None:
         """Take ownership."""
         for partition in partitions:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from fogverse.engine import Engine
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
 from fogverse.message import Message, Returned
 from fogverse.meter import Meter
+from fogverse.parallel import Parallel
 from fogverse.reporter import Reporter
-from fogverse.serial import SerialWorker
+from fogverse.serial import Serial
 from fogverse.settings import Settings
 from fogverse.stopping import DrainGuard, Stopping
 
@@ -42,9 +42,12 @@ class Executor:
         service: name of the service in reports.
         instance: name of this process, ``service@device.slot``: client id and name in reports.
         host: name of the device in reports.
-        workers: messages to work on at once. This version works on one at a time, reports it, and says so
-            in the log when more are asked for.
-        ordering: ``none``, ``key`` or ``partition``. One at a time keeps all of them.
+        workers: messages to work on at once, in as many threads; ``process`` must be safe for that. With 1 it is
+            called in the loop itself, which is the fastest for work that does not wait.
+        ordering: what keeps its order with several workers: ``none``, ``key`` or ``partition``. One at a time
+            keeps all of them.
+        max_in_flight: messages that may be begun and not finished, with several workers.
+        max_in_flight_mb: megabytes of these messages from which on nothing more is fetched.
         observer_topic: topic for reports.
         drain_timeout_s: seconds that stopping may take.
         topic_timeout_s: seconds that a missing topic is waited for.
@@ -67,6 +70,8 @@ class Executor:
         host: str | None = None,
         workers: int | None = None,
         ordering: str | None = None,
+        max_in_flight: int | None = None,
+        max_in_flight_mb: float | None = None,
         observer_topic: str | None = None,
         drain_timeout_s: float | None = None,
         topic_timeout_s: float | None = None,
@@ -81,6 +86,8 @@ class Executor:
             "host": host,
             "workers": workers,
             "ordering": ordering,
+            "max_in_flight": max_in_flight,
+            "max_in_flight_mb": max_in_flight_mb,
             "observer_topic": observer_topic,
             "drain_timeout_s": drain_timeout_s,
             "topic_timeout_s": topic_timeout_s,
@@ -128,23 +135,16 @@ class Executor:
             settings.release or "unknown",
         )
         meter = Meter()
-        worker = SerialWorker(self._process, meter, settings.target_topic)
-        if settings.workers > worker.capacity:
-            log.warning(
-                "workers=%d asked for, but this version works on %d message at a time (ordering %s is kept)",
-                settings.workers,
-                worker.capacity,
-                settings.ordering,
-            )
+        engine = Serial if settings.workers == 1 else Parallel
         in_main = threading.current_thread() is threading.main_thread()
         guard = DrainGuard(self._stopping, self._end_process if in_main else self._complain)
         guard.start()
         reporter: Reporter | None = None
         try:
             with _signals(self._stopping) if in_main else _no_signals():
-                reporter = Reporter(settings, meter, worker.capacity)
+                reporter = Reporter(settings, meter, settings.workers)
                 reporter.start()
-                return Engine(settings, worker, meter, self._stopping, reporter.now).run()
+                return engine(settings, self._process, meter, self._stopping, reporter.now).run()
         except Fault as fault:
             log.error("%s", fault.text)  # noqa: TRY400 -- one line; the text says it all
             return fault.code

@@ -88,6 +88,11 @@ class Meter:
             self._in_flight -= 1
             self._failed += 1
 
+    def message_dropped(self) -> None:
+        """A message begun was given up: its partition went to another instance, or the run ends."""
+        with self._lock:
+            self._in_flight -= 1
+
     def read(self) -> Reading:
         """The interval since the last reading; starts the next."""
         with self._lock:

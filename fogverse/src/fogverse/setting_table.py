@@ -63,10 +63,23 @@ def _servers(text: str) -> str:
     return ",".join(parts)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:  # noqa: PLR2004 -- said in the message
-        raise ValueError("a whole number from 1 to 1024 is needed")
-    return int(text)
+def _count(highest: int, lowest: int = 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not lowest <= int(text) <= highest:
+            raise ValueError(f"a whole number from {lowest} to {highest} is needed")
+        return int(text)
+
+    return parse
+
+
+def _megabytes(text: str) -> float:
+    try:
+        megabytes = float(text)
+    except ValueError:
+        megabytes = math.nan
+    if not 0 < megabytes <= 100_000:  # noqa: PLR2004 -- said in the message
+        raise ValueError("a number of megabytes above 0 and up to 100000 is needed")
+    return megabytes
 
 
 def _seconds(text: str) -> float:
@@ -135,8 +148,8 @@ TABLE = (
     Setting(
         "workers",
         "FOGVERSE_WORKERS",
-        _count,
-        "messages worked on at once; this version works on one at a time and says so once when asked for more",
+        _count(1024),
+        "messages worked on at once; 1 works in the loop itself, more in threads beside it",
         default="1",
         unit="messages",
     ),
@@ -144,8 +157,24 @@ TABLE = (
         "ordering",
         "FOGVERSE_ORDERING",
         _one_of(*ORDERINGS),
-        "order to keep: none, key or partition",
+        "order to keep with several workers: none, key (within a partition, as Kafka has it) or partition",
         default="none",
+    ),
+    Setting(
+        "max_in_flight",
+        "FOGVERSE_MAX_IN_FLIGHT",
+        _count(1_000_000),
+        "messages begun and not finished with several workers, shared out among the partitions: a full one is paused",
+        default="1000",
+        unit="messages",
+    ),
+    Setting(
+        "max_in_flight_mb",
+        "FOGVERSE_MAX_IN_FLIGHT_MB",
+        _megabytes,
+        "bytes of these messages from which on nothing more is fetched",
+        default="32",
+        unit="MB (10^6 bytes)",
     ),
     Setting("observer_topic", "OBSERVER_TOPIC", _topic, "topic for this instance's reports", default="observer"),
     Setting("release", "FOGVERSE_RELEASE", _word, "checksum of the deployed code, for the log", fallback="none"),

@@ -42,6 +42,8 @@ class Settings:
     target_topic: str | None = None
     workers: int = 1
     ordering: str = "none"
+    max_in_flight: int = 1000
+    max_in_flight_mb: float = 32.0
     observer_topic: str = "observer"
     release: str | None = None
     drain_timeout_s: float = 20.0
