@@ -19,8 +19,13 @@ from tests.integration.test_runtime_broker import Instance, Pipeline, until
 pytestmark = pytest.mark.broker
 
 MORE_STAGES = """
+import asyncio
 import random
 import time
+
+async def await_a_little(message):
+    await asyncio.sleep(0.1)
+    return message.value
 
 def jitter(message):
     time.sleep(random.random() * 0.006)
@@ -140,4 +145,18 @@ def test_members_that_join_and_leave_with_work_in_flight_lose_nothing(pipeline: 
             assert first.stop() == ExitCode.OK
             finished_and_stopped(pipeline, third, [1500] * 4)
     assert Counter(pipeline.out()) == dict.fromkeys(names, 1), "a clean change of hands repeats nothing"
+    pipeline.in_order_of_key()
+
+
+def test_a_coroutine_function_awaits_many_messages_at_once_in_the_order_of_their_keys(pipeline: Keyed) -> None:
+    """Else work that only waits for the network would need a thread for each message."""
+    pipeline.create_partitions(1)
+    names = pipeline.put_keyed(1000, keys=100)
+    with pipeline.running("await_a_little", **workers("key", FOGVERSE_WORKERS="100")) as instance:
+        instance.says("first message finished")
+        began = time.monotonic()
+        until(lambda: pipeline.committed() == [1000])
+        assert time.monotonic() - began < 10, "100 s of waiting, done one by one"
+        assert instance.stop() == ExitCode.OK
+    assert Counter(pipeline.out()) == dict.fromkeys(names, 1)
     pipeline.in_order_of_key()

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import cast
 
+from fogverse.engine import Engine
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
-from fogverse.message import Message, Returned
 from fogverse.meter import Meter
 from fogverse.parallel import Parallel
+from fogverse.process import PlainProcess, Process, is_coroutine_function
 from fogverse.reporter import Reporter
 from fogverse.serial import Serial
 from fogverse.settings import Settings
 from fogverse.stopping import DrainGuard, Stopping
 
 log = logging.getLogger(__name__)
-
-Process = Callable[[Message], Returned]
 
 
 class Executor:
@@ -33,8 +32,9 @@ class Executor:
     what is not there from the defaults: the same program runs by hand and on a device.
 
     Args:
-        process: called with a ``Message``; returns None, bytes, an ``Output`` or an iterable of these.
-            An exception ends the run: the message stays uncommitted and is the next to be processed.
+        process: a plain or a coroutine function, called with a ``Message``; returns None, bytes, an
+            ``Output`` or an iterable of these. An exception ends the run: the message stays uncommitted and
+            is the next to be processed.
         source_topic: topic to consume.
         target_topic: topic to produce to; None for a sink.
         group_id: consumer group that all instances share.
@@ -42,8 +42,9 @@ class Executor:
         service: name of the service in reports.
         instance: name of this process, ``service@device.slot``: client id and name in reports.
         host: name of the device in reports.
-        workers: messages to work on at once, in as many threads; ``process`` must be safe for that. With 1 it is
-            called in the loop itself, which is the fastest for work that does not wait.
+        workers: messages to work on at once, in as many threads, for which ``process`` must be safe, or, if it is
+            a coroutine function, on one event loop. With 1 a plain function is called in the loop itself, which
+            is the fastest for work that does not wait.
         ordering: what keeps its order with several workers: ``none``, ``key`` or ``partition``. One at a time
             keeps all of them.
         max_in_flight: messages that may be begun and not finished, with several workers.
@@ -135,7 +136,6 @@ class Executor:
             settings.release or "unknown",
         )
         meter = Meter()
-        engine = Serial if settings.workers == 1 else Parallel
         in_main = threading.current_thread() is threading.main_thread()
         guard = DrainGuard(self._stopping, self._end_process if in_main else self._complain)
         guard.start()
@@ -144,7 +144,7 @@ class Executor:
             with _signals(self._stopping) if in_main else _no_signals():
                 reporter = Reporter(settings, meter, settings.workers)
                 reporter.start()
-                return engine(settings, self._process, meter, self._stopping, reporter.now).run()
+                return self._engine(meter, reporter.now).run()
         except Fault as fault:
             log.error("%s", fault.text)  # noqa: TRY400 -- one line; the text says it all
             return fault.code
@@ -153,6 +153,13 @@ class Executor:
             guard.close()
             if reporter is not None:
                 reporter.close()
+
+    def _engine(self, meter: Meter, first_finished: Callable[[], None]) -> Engine:
+        """The loop that suits the callable and the settings."""
+        settings, process = self.settings, self._process
+        if settings.workers == 1 and not is_coroutine_function(process):
+            return Serial(settings, cast("PlainProcess", process), meter, self._stopping, first_finished)
+        return Parallel(settings, process, meter, self._stopping, first_finished)
 
     def _complain(self) -> None:
         log.error("the drain timeout of %.0f s is over; still waiting", self.settings.drain_timeout_s)
@@ -166,8 +173,6 @@ class Executor:
 def _check(process: object) -> None:
     if not callable(process):
         raise TypeError(f"{process!r} is not callable")
-    if inspect.iscoroutinefunction(process) or inspect.iscoroutinefunction(getattr(process, "__call__", None)):  # noqa: B004
-        raise TypeError(f"{process!r} is a coroutine function; this version runs plain functions only")
 
 
 @contextmanager

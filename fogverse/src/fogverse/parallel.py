@@ -6,18 +6,21 @@ from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic
+from typing import cast
 
 from fogverse.assignment import Partition, Ticket
 from fogverse.bounds import Bounds
 from fogverse.commits import EVERY
+from fogverse.coroutines import Coroutines
 from fogverse.engine import BUSY_S, IDLE_S, Engine
 from fogverse.exit_codes import ExitCode
 from fogverse.failures import failed_call
 from fogverse.faults import Fault
 from fogverse.job import Job
-from fogverse.message import Message, Returned
+from fogverse.message import Message
 from fogverse.meter import Meter
 from fogverse.pool import Pool
+from fogverse.process import AsyncProcess, PlainProcess, Process, is_coroutine_function
 from fogverse.settings import Settings
 from fogverse.stopping import Stopping
 from fogverse.threads import Crew, Threads
@@ -36,7 +39,7 @@ class Parallel(Engine):
     def __init__(
         self,
         settings: Settings,
-        process: Callable[[Message], Returned],
+        process: Process,
         meter: Meter,
         stopping: Stopping,
         first_finished: Callable[[], None],
@@ -144,5 +147,7 @@ class Parallel(Engine):
         self._pool.fence(partitions)
 
 
-def _crew(settings: Settings, process: Callable[[Message], Returned], meter: Meter, done: SimpleQueue[Job]) -> Crew:
-    return Threads(process, settings.workers, settings.target_topic, meter, done)
+def _crew(settings: Settings, process: Process, meter: Meter, done: SimpleQueue[Job]) -> Crew:
+    if is_coroutine_function(process):
+        return Coroutines(cast("AsyncProcess", process), settings.workers, settings.target_topic, meter, done)
+    return Threads(cast("PlainProcess", process), settings.workers, settings.target_topic, meter, done)
