@@ -27,12 +27,25 @@ async def await_a_little(message):
     await asyncio.sleep(0.1)
     return message.value
 
+attempts = {}
+
+def fails_twice(message):
+    attempts[message.value] = attempts.get(message.value, 0) + 1
+    if message.value.endswith(b"7") and attempts[message.value] < 3:
+        raise OSError("not yet")
+    return message.value
+
+def fails_on_bad(message):
+    if message.value == b"bad":
+        raise ValueError("this one")
+    return message.value
+
 def jitter(message):
     time.sleep(random.random() * 0.006)
     return message.value
 
 def slow_one(message):
-    time.sleep(14 if message.value == b"slow" else 0.001)
+    time.sleep(11 if message.value == b"slow" else 0.001)
     return message.value
 """
 IN_FLIGHT = 100
@@ -93,7 +106,7 @@ def test_killed_at_random_moments_it_loses_nothing_and_keeps_the_order(pipeline:
     count = 900 if ordering == "partition" else 3000
     names = pipeline.put_keyed(count)
     chance = random.Random(ordering)  # noqa: S311 -- picks moments
-    kills = 3
+    kills = 2
     for _ in range(kills):
         [before] = pipeline.committed()
         with pipeline.running("jitter", **workers(ordering)) as instance:
@@ -160,3 +173,64 @@ def test_a_coroutine_function_awaits_many_messages_at_once_in_the_order_of_their
         assert instance.stop() == ExitCode.OK
     assert Counter(pipeline.out()) == dict.fromkeys(names, 1)
     pipeline.in_order_of_key()
+
+
+def test_what_fails_for_a_while_is_tried_again_in_the_order_of_its_key(pipeline: Keyed) -> None:
+    """Else a database that is away for a second stops a service, or mixes up its messages."""
+    pipeline.create_partitions(1)
+    names = pipeline.put_keyed(300)
+    settings = workers("key", FOGVERSE_RETRIES="2", FOGVERSE_RETRY_DELAY_S="0.02")
+    with pipeline.running("fails_twice", **settings) as instance:
+        finished_and_stopped(pipeline, instance, [300])
+    assert Counter(pipeline.out()) == dict.fromkeys(names, 1)
+    pipeline.in_order_of_key()
+    assert sum(report["retries"] for report in pipeline.reports()) == 2 * len([n for n in names if n[-1] == "7"])
+
+
+def test_a_poison_message_goes_to_the_dead_letters_and_delays_no_other_key(pipeline: Keyed) -> None:
+    """Else one record that cannot be processed stops a service for good, or is lost without a trace."""
+    pipeline.create_partitions(1)
+    dead = f"{pipeline.source}.dead"
+    pipeline.create(dead)
+    pipeline.put(["a", "bad", *(f"m{n}" for n in range(50))])
+    settings = workers("key", FOGVERSE_ON_FAILURE="dead_letter", FOGVERSE_RETRIES="2", FOGVERSE_RETRY_DELAY_S="1")
+    with pipeline.running("fails_on_bad", **settings) as instance:
+        instance.says("try 2 of 3")
+        until(lambda: len(pipeline.out()) == 51, within_s=5)
+        assert pipeline.records(dead) == [], "the others waited for the retries"
+        finished_and_stopped(pipeline, instance, [52])
+    [letter] = pipeline.records(dead)
+    headers = dict(letter.headers() or [])
+    assert (letter.key(), letter.value(), headers["trace"]) == (b"key of bad", b"bad", b"bad")
+    assert headers["fogverse-reason"] == b"ValueError: this one"
+    assert b"fails_on_bad" in (headers["fogverse-traceback"] or b"")
+    names = ("source-topic", "source-partition", "source-offset", "attempts")
+    assert [headers[f"fogverse-{name}"] for name in names] == [pipeline.source.encode(), b"0", b"1", b"3"]
+    totals = Counter[str]()
+    for report in pipeline.reports():
+        totals.update({name: report[name] for name in ("consumed", "failed", "retries", "dead_letters")})
+    assert totals == {"consumed": 51, "failed": 1, "retries": 2, "dead_letters": 1}
+
+
+def test_without_a_topic_for_it_the_failure_ends_the_run_uncommitted(pipeline: Keyed) -> None:
+    """Else a misspelt dead-letter topic would lose what it should keep."""
+    pipeline.create_partitions(1)
+    pipeline.put(["a", "bad", "b"])
+    settings = workers("partition", FOGVERSE_DEAD_LETTER_TOPIC="nowhere", FOGVERSE_RETRIES="0")
+    with pipeline.running("fails_on_bad", FOGVERSE_TOPIC_TIMEOUT_S="1", **settings) as instance:
+        assert instance.ends() == ExitCode.CALLABLE_FAILED
+        instance.says(f"failed on {pipeline.source}[0]@1, and its dead letter cannot be written")
+    assert pipeline.committed() == [1]
+
+
+def test_a_message_that_takes_too_long_is_named(pipeline: Keyed) -> None:
+    """Else nobody knows which record keeps a worker for ever."""
+    pipeline.create_all()
+    pipeline.put(["x"])
+    with pipeline.running("nap", FOGVERSE_MESSAGE_TIMEOUT_S="0.5") as instance:
+        instance.says(f"working on {pipeline.source}[0]@0")
+        instance.says("first message finished")
+        assert instance.stop() == ExitCode.OK
+    named = [report["stuck"] for report in pipeline.reports()]
+    assert [f"{pipeline.source}[0]@0"] in named
+    assert named[-1] == []

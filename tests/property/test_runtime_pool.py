@@ -56,6 +56,7 @@ class World:
 
     def __init__(self, ordering: str) -> None:
         self.ordering = ordering
+        self.leaving: set[Partition] = set()
         self.hands: Hands | None = None
         self.assignment = Assignment()
         self.assignment.add(PARTITIONS)
@@ -84,6 +85,7 @@ class World:
 
     def take_away(self, partition: Partition) -> None:
         """Another instance has it for a moment; then it comes back from where it is committed."""
+        self.leaving.discard(partition)
         self.pool.fence([partition])
         assert self.pool.of([partition]) == 0
         position = self.assignment.committable([partition]).get(partition, self.base[partition])
@@ -92,6 +94,8 @@ class World:
         self.next[partition] = self.base[partition] = position
 
     def put(self, partition: Partition, key: bytes | None) -> None:
+        if partition in self.leaving:
+            return
         ticket = self.assignment.begin(Message(b"", key, (), *partition, self.next[partition]))
         self.next[partition] += 1
         assert ticket is not None
@@ -99,10 +103,18 @@ class World:
         self.jobs[id(job)] = job
         self.pool.put(job)
 
-    def settle(self) -> None:
-        for job in self.pool.collect(0):
+    def settle(self, failing: int = 0) -> None:
+        """Take back what has ended; the first ``failing`` of it has failed and is to be tried again."""
+        for number, job in enumerate(self.pool.collect(0)):
             if job.fenced:
                 self._leave("fenced", job)
+            elif number < failing:
+                if job.partition in self.leaving:
+                    self._leave("abandoned", job)
+                    self.pool.halt(job)
+                else:
+                    self.pool.retry(job, 0.0)
+                continue
             else:
                 message = job.ticket.message
                 lane = self.lane(job)
@@ -128,9 +140,10 @@ def test_random_completions_never_break_an_order_nor_lose_a_message(data: st.Dat
         elif act == "end" and hands.running:
             hands.end(data.draw(st.integers(0, len(hands.running) - 1)))
         elif act == "settle":
-            world.settle()
+            world.settle(data.draw(st.integers(0, 2)))
         elif act in ("trim", "fence"):
             partition = data.draw(st.sampled_from(PARTITIONS))
+            world.leaving.add(partition)  # nothing more of it is fetched
             world.pool.trim([partition])
             if act == "fence":
                 world.take_away(partition)

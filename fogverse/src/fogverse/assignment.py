@@ -22,14 +22,16 @@ class Ticket:
         message: the message.
         outputs: how many outputs it has.
         unacknowledged: how many of them the broker has not acknowledged yet.
+        dead: its one output is a dead letter: the callable failed on it for good.
     """
 
-    __slots__ = ("_tracker", "message", "outputs", "unacknowledged")
+    __slots__ = ("_tracker", "dead", "message", "outputs", "unacknowledged")
 
     def __init__(self, message: Message, tracker: OffsetTracker) -> None:
         self.message = message
         self.outputs = 0
         self.unacknowledged = 0
+        self.dead = False
         self._tracker = tracker
 
     def finish(self) -> None:

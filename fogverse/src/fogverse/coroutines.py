@@ -81,8 +81,8 @@ class Coroutines:
     async def _call(self, job: Job) -> None:
         message = job.ticket.message
         job.error = None
-        job.ended_s = 0.0
         job.started_s = monotonic()
+        job.ended_s = 0.0  # in this order: the loop looks for calls that last
         self._meter.call_began()
         try:
             job.outputs = outputs_of(await self._process(message), message, self._target_topic)

@@ -135,6 +135,9 @@ class Engine(ABC):
     def _finished(self, ticket: Ticket) -> None:
         ticket.finish()
         self._commits.message_finished()
+        if ticket.dead:
+            self._meter.message_buried()
+            return
         sent_ms = ticket.message.timestamp_ms
         # A device whose clock is behind would count negative ages; they mean "no lag that can be told".
         self._meter.message_finished(ticket.outputs, None if sent_ms is None else max(0.0, time() * 1000 - sent_ms))

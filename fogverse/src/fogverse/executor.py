@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import cast
@@ -49,6 +49,11 @@ class Executor:
             keeps all of them.
         max_in_flight: messages that may be begun and not finished, with several workers.
         max_in_flight_mb: megabytes of these messages from which on nothing more is fetched.
+        on_failure: ``stop`` or ``dead_letter``, for a message that fails once more after its last retry.
+        retries: how often the callable is called again for such a message; others go on meanwhile.
+        retry_delay_s: pause before the first retry; it doubles with each.
+        dead_letter_topic: where such a message goes, with the reason in its headers.
+        message_timeout_s: how long a call may last before its message is named as stuck.
         observer_topic: topic for reports.
         drain_timeout_s: seconds that stopping may take.
         topic_timeout_s: seconds that a missing topic is waited for.
@@ -73,6 +78,11 @@ class Executor:
         ordering: str | None = None,
         max_in_flight: int | None = None,
         max_in_flight_mb: float | None = None,
+        on_failure: str | None = None,
+        retries: int | None = None,
+        retry_delay_s: float | None = None,
+        dead_letter_topic: str | None = None,
+        message_timeout_s: float | None = None,
         observer_topic: str | None = None,
         drain_timeout_s: float | None = None,
         topic_timeout_s: float | None = None,
@@ -89,6 +99,11 @@ class Executor:
             "ordering": ordering,
             "max_in_flight": max_in_flight,
             "max_in_flight_mb": max_in_flight_mb,
+            "on_failure": on_failure,
+            "retries": retries,
+            "retry_delay_s": retry_delay_s,
+            "dead_letter_topic": dead_letter_topic,
+            "message_timeout_s": message_timeout_s,
             "observer_topic": observer_topic,
             "drain_timeout_s": drain_timeout_s,
             "topic_timeout_s": topic_timeout_s,
@@ -157,7 +172,8 @@ class Executor:
     def _engine(self, meter: Meter, first_finished: Callable[[], None]) -> Engine:
         """The loop that suits the callable and the settings."""
         settings, process = self.settings, self._process
-        if settings.workers == 1 and not is_coroutine_function(process):
+        simple = settings.on_failure == "stop" and not settings.retries and settings.message_timeout_s is None
+        if settings.workers == 1 and simple and not is_coroutine_function(process):
             return Serial(settings, cast("PlainProcess", process), meter, self._stopping, first_finished)
         return Parallel(settings, process, meter, self._stopping, first_finished)
 

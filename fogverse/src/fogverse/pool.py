@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from heapq import heapify, heappop, heappush
+from itertools import count
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 from fogverse.assignment import Partition
 from fogverse.job import Job
@@ -23,10 +26,15 @@ class Pool:
         crew: makes one that puts jobs into the queue after their call.
         ordering: ``none``, ``key`` or ``partition``.
         abandoned: told of each job that was given up; nothing has come or will come of it.
+        clock: monotonic seconds.
     """
 
     def __init__(
-        self, crew: Callable[[SimpleQueue[Job]], Crew], ordering: str, abandoned: Callable[[Job], None]
+        self,
+        crew: Callable[[SimpleQueue[Job]], Crew],
+        ordering: str,
+        abandoned: Callable[[Job], None],
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._done: SimpleQueue[Job] = SimpleQueue()
         self._crew = crew(self._done)
@@ -34,6 +42,9 @@ class Pool:
         self._abandoned = abandoned
         self._jobs: set[Job] = set()
         self._highest: dict[Partition, int] = {}
+        self._retries: list[tuple[float, int, Job]] = []
+        self._numbers = count()
+        self._clock = clock
 
     def __len__(self) -> int:
         """Jobs put in that have not left."""
@@ -55,6 +66,8 @@ class Pool:
 
     def collect(self, timeout_s: float) -> list[Job]:
         """Jobs whose call has ended, to be settled and released one by one; waits for the first."""
+        while self._retries and self._retries[0][0] <= self._clock():
+            self._crew.give(heappop(self._retries)[2])
         done = self._done
         if timeout_s <= 0 and done.empty():
             return []
@@ -79,12 +92,25 @@ class Pool:
         self._jobs.discard(job)
         self._advance(job)
 
+    def retry(self, job: Job, delay_s: float) -> None:
+        """A collected job is to be called for again; its lane waits for it, its worker does not."""
+        heappush(self._retries, (self._clock() + delay_s, next(self._numbers), job))
+
     def halt(self, job: Job) -> None:
-        """A collected job ends the run: nothing of its lane may start any more."""
+        """A job will not be finished here: nothing that follows it in its lane may start. It has been told of.
+
+        Only to be used when nothing more of its partition is fetched.
+        """
         self._jobs.discard(job)
         for waiting in self._lanes.shut(job):
             self._jobs.discard(waiting)
             self._abandoned(waiting)
+        self._lanes.release(job)
+
+    def lasting(self, limit_s: float) -> list[Job]:
+        """Jobs whose present call has lasted longer than ``limit_s``."""
+        since = self._clock() - limit_s
+        return [job for job in self._jobs if job.started_s is not None and not job.ended_s and job.started_s < since]
 
     def trim(self, partitions: Collection[Partition]) -> None:
         """Begin to give partitions up: start nothing that others can just as well start.
@@ -92,6 +118,7 @@ class Pool:
         What lies before a message already begun is still worked on, since otherwise the positions would stop
         before it, and whoever gets the partition would have to repeat what is finished behind.
         """
+        self._forget_retries(partitions)
         highest = dict(self._highest)
         for job in self._jobs:
             if job.started_s is not None:
@@ -106,6 +133,7 @@ class Pool:
 
     def fence(self, partitions: Collection[Partition]) -> None:
         """The partitions are gone: whatever has not come back by now counts no more."""
+        self._forget_retries(partitions)
         for partition in partitions:
             self._highest.pop(partition, None)
         for job in self._jobs:
@@ -116,6 +144,15 @@ class Pool:
     def of(self, partitions: Collection[Partition]) -> int:
         """How many jobs of these partitions have not left and still count."""
         return sum(job.partition in partitions and not job.fenced for job in self._jobs)
+
+    def _forget_retries(self, partitions: Collection[Partition]) -> None:
+        """What waits for its next try would hold up giving its partition up; others try it afresh."""
+        gone = [job for _due, _number, job in self._retries if job.partition in partitions]
+        self._retries = [entry for entry in self._retries if entry[2].partition not in partitions]
+        heapify(self._retries)
+        for job in gone:
+            self._abandoned(job)
+            self.halt(job)
 
     def _drop(self, chosen: Callable[[Job], bool]) -> None:
         waiting = self._lanes.remove(chosen)

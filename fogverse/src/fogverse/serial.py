@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
 from fogverse.assignment import Partition
 from fogverse.engine import BUSY_S, IDLE_S, Engine
@@ -66,7 +67,10 @@ class Serial(Engine):
         ticket = self._assignment.begin(message)
         if ticket is not None:
             self._meter.message_begun()
-            self._emit(ticket, self._worker.run(message))
+            began_s = monotonic()
+            outputs = self._worker.run(message)
+            self._meter.call_timed(None, (monotonic() - began_s) * 1000)
+            self._emit(ticket, outputs)
 
     def _work_off(self, partitions: list[Partition], timeout_s: float, *, in_fetch: bool) -> bool:  # noqa: ARG002
         return True  # between two messages nothing is being worked on

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ORDERINGS = ("none", "key", "partition")
+ON_FAILURE = ("stop", "dead_letter")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _SERVERS = re.compile(r"[^\s,:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
@@ -175,6 +176,44 @@ TABLE = (
         "bytes of these messages from which on nothing more is fetched",
         default="32",
         unit="MB (10^6 bytes)",
+    ),
+    Setting(
+        "on_failure",
+        "FOGVERSE_ON_FAILURE",
+        _one_of(*ON_FAILURE),
+        "what becomes of a message after its last retry: stop (exit code 6, not committed) or dead_letter",
+        fallback="dead_letter if a dead-letter topic is set, else stop",
+    ),
+    Setting(
+        "retries",
+        "FOGVERSE_RETRIES",
+        _count(1000, 0),
+        "how often the callable is called again for a message it failed on",
+        fallback="3 with dead_letter, else 0",
+        unit="calls",
+    ),
+    Setting(
+        "retry_delay_s",
+        "FOGVERSE_RETRY_DELAY_S",
+        _seconds,
+        "pause before the first retry; doubles with each, up to 30 s, less up to half by chance",
+        default="0.5",
+        unit="seconds",
+    ),
+    Setting(
+        "dead_letter_topic",
+        "FOGVERSE_DEAD_LETTER_TOPIC",
+        _topic,
+        "topic for messages that fail for good",
+        fallback="SOURCE_TOPIC.dead with dead_letter",
+    ),
+    Setting(
+        "message_timeout_s",
+        "FOGVERSE_MESSAGE_TIMEOUT_S",
+        _seconds,
+        "how long a call may last before its message is named as stuck, in the log and in reports",
+        fallback="none",
+        unit="seconds",
     ),
     Setting("observer_topic", "OBSERVER_TOPIC", _topic, "topic for this instance's reports", default="observer"),
     Setting("release", "FOGVERSE_RELEASE", _word, "checksum of the deployed code, for the log", fallback="none"),

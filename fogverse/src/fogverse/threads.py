@@ -86,8 +86,8 @@ class Threads:
     def _call(self, job: Job) -> None:
         message = job.ticket.message
         job.error = None
-        job.ended_s = 0.0
         job.started_s = monotonic()
+        job.ended_s = 0.0  # in this order: the loop looks for calls that last
         self._meter.call_began()
         try:
             # A generator does its work while it is read: that is the function's time and its failure too.
