@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fogverse
-from fogverse import Executor, ExitCode, Settings
+from fogverse import ExitCode
 from fogverse.entrypoint import load
 from fogverse.faults import Fault
 from fogverse.journal import JournalFormatter
@@ -56,17 +56,6 @@ def test_what_cannot_be_imported_is_told_in_one_line(code: Path, entrypoint: str
     assert caught.value.code is ExitCode.NO_CALLABLE
     assert text in caught.value.text
     assert "\n" not in caught.value.text
-
-
-def test_a_coroutine_function_is_refused_instead_of_never_awaited() -> None:
-    async def process(_message: object) -> None:
-        """Not for this version."""
-
-    with pytest.raises(TypeError, match="plain functions only"):
-        Executor.from_settings(
-            process,  # type: ignore[arg-type]
-            Settings(bootstrap_servers="b:1", source_topic="a", group_id="g", service="s", instance="s@h.1", host="h"),
-        )
 
 
 def test_each_line_for_the_journal_has_its_priority() -> None:

@@ -51,6 +51,12 @@ def test_the_message_is_version_1_of_the_contract() -> None:
         "lag_ms_p95": 12.3,
         "rss_mb": 30.1,
         "cpu": 0.123,
+        "retries": 0,
+        "dead_letters": 0,
+        "stuck": [],
+        "queue_ms_p95": None,
+        "process_ms_p50": None,
+        "process_ms_p95": None,
     }
 
 

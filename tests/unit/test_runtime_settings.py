@@ -154,3 +154,14 @@ def test_a_wrong_setting_ends_the_command_with_exit_code_2(
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 3
     assert "FOGVERSE_WORKERS=many (--workers)" in told[2]
+
+
+def test_dead_letters_come_with_a_topic_or_are_asked_for_and_bring_retries() -> None:
+    """Else naming a dead-letter topic would change nothing, or today's services would skip messages unasked."""
+    plain = Settings.from_environment(ENOUGH)
+    assert (plain.on_failure, plain.retries, plain.dead_letter_topic) == ("stop", 0, None)
+    named = Settings.from_environment(ENOUGH | {"FOGVERSE_DEAD_LETTER_TOPIC": "lost"})
+    assert (named.on_failure, named.retries, named.dead_letter_topic) == ("dead_letter", 3, "lost")
+    asked = Settings.from_environment(ENOUGH | {"FOGVERSE_ON_FAILURE": "dead_letter", "FOGVERSE_RETRIES": "0"})
+    assert (asked.retries, asked.dead_letter_topic) == (0, "analyze.dead")
+    assert "go round for ever" in problems(ENOUGH | {"FOGVERSE_DEAD_LETTER_TOPIC": "analyze"})[0]

@@ -22,14 +22,16 @@ class Ticket:
         message: the message.
         outputs: how many outputs it has.
         unacknowledged: how many of them the broker has not acknowledged yet.
+        dead: its one output is a dead letter: the callable failed on it for good.
     """
 
-    __slots__ = ("_tracker", "message", "outputs", "unacknowledged")
+    __slots__ = ("_tracker", "dead", "message", "outputs", "unacknowledged")
 
     def __init__(self, message: Message, tracker: OffsetTracker) -> None:
         self.message = message
         self.outputs = 0
         self.unacknowledged = 0
+        self.dead = False
         self._tracker = tracker
 
     def finish(self) -> None:
@@ -48,6 +50,16 @@ class Assignment:
     def partitions(self) -> list[Partition]:
         """What is owned now, in order."""
         return sorted(self._trackers)
+
+    @property
+    def owned(self) -> int:
+        """How many partitions are owned."""
+        return len(self._trackers)
+
+    def span(self, partition: Partition) -> int:
+        """Messages of a partition from its oldest unfinished one on; 0 if it is not ours."""
+        tracker = self._trackers.get(partition)
+        return 0 if tracker is None else tracker.span
 
     def add(self, partitions: Iterable[Partition]) -> None:
         """Take ownership."""

@@ -32,16 +32,24 @@ class Commits:
         assignment: knows the positions.
         source: asks the broker.
         clock: monotonic seconds.
+        every: finished messages after which a commit does not wait for its second.
 
     Attributes:
         fault: why the broker refuses commits; the run must end.
     """
 
-    def __init__(self, assignment: Assignment, source: Source, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        source: Source,
+        clock: Callable[[], float] = monotonic,
+        every: int = EVERY,
+    ) -> None:
         self.fault: Fault | None = None
         self._assignment = assignment
         self._source = source
         self._clock = clock
+        self._every = every
         self._finished = 0
         self._asked_at: float | None = None
         self._next = clock() + INTERVAL_S
@@ -56,7 +64,7 @@ class Commits:
         now = self._clock()
         if self._asked_at is not None and now - self._asked_at < ANSWER_S:
             return
-        if now >= self._next or self._finished >= EVERY:
+        if now >= self._next or self._finished >= self._every:
             self._ask(now)
 
     def answered(self, error: KafkaError | None, confirmed: dict[Partition, int]) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import monotonic, time
 
 from confluent_kafka import KafkaError, KafkaException
 
 from fogverse.assignment import Assignment, Partition, Ticket
-from fogverse.commits import Commits
+from fogverse.commits import EVERY, Commits
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
 from fogverse.kafka_config import consumer_config, producer_config
-from fogverse.message import Message, Output
+from fogverse.message import Output
 from fogverse.meter import Meter
-from fogverse.serial import SerialWorker
 from fogverse.settings import Settings
 from fogverse.sink import Sink
 from fogverse.source import Source
@@ -33,8 +33,8 @@ LOOK_S = 0.1
 REVOKE_S = 10.0
 
 
-class Engine:
-    """Runs until it is told to stop or has to.
+class Engine(ABC):
+    """Runs until it is told to stop or has to; ``Serial`` and ``Parallel`` say how messages are worked on.
 
     The order that makes it at-least-once: a message is begun, the callable returns, its outputs are
     produced, the broker acknowledges the last of them, only then its offset counts as finished, and only the
@@ -42,10 +42,10 @@ class Engine:
 
     Args:
         settings: what to run.
-        worker: turns a message into outputs.
         meter: counts for the reports.
         stopping: tells when to stop, and until when.
         first_finished: called once, after the very first message is finished.
+        commit_every: finished messages after which a commit does not wait for its second.
 
     Raises:
         Fault: librdkafka refuses the settings.
@@ -54,12 +54,11 @@ class Engine:
     def __init__(
         self,
         settings: Settings,
-        worker: SerialWorker,
         meter: Meter,
         stopping: Stopping,
         first_finished: Callable[[], None],
+        commit_every: int = EVERY,
     ) -> None:
-        self._worker = worker
         self._meter = meter
         self._stopping = stopping
         self._first_finished: Callable[[], None] | None = first_finished
@@ -74,11 +73,12 @@ class Engine:
                 settings.topic_timeout_s,
                 self._assignment,
                 revoking=self._revoking,
+                losing=self._losing,
                 commit_answered=self._commit_answered,
             )
         except KafkaException as error:
             raise Fault(ExitCode.BAD_SETTINGS, f"librdkafka refuses the settings: {error.args[0].str()}") from None
-        self._commits = Commits(self._assignment, self._source)
+        self._commits = Commits(self._assignment, self._source, every=commit_every)
 
     def run(self) -> ExitCode:
         """Process until stopped, then drain. Blocks; returns how it ended."""
@@ -95,20 +95,27 @@ class Engine:
         return code or (ExitCode.OK if drained else ExitCode.DRAIN_OVERRUN)
 
     def _turn(self) -> None:
-        self._sink.serve()
-        if self._sink.full:
-            self._source.hold()
-            self._sink.serve(0.05)
-            message = self._source.fetch(0)
-        else:
-            self._source.release()
-            message = self._source.fetch(BUSY_S if self._sink.outstanding else IDLE_S)
-        if message is not None:
-            self._begin(message)
+        self._advance()
         now = monotonic()
         if now - self._looked >= LOOK_S:
             self._looked = now
             self._look()
+
+    @abstractmethod
+    def _advance(self) -> None:
+        """Do what can be done now: settle what is finished, fetch and begin, wait a moment if there is nothing."""
+
+    @abstractmethod
+    def _work_off(self, partitions: list[Partition], timeout_s: float, *, in_fetch: bool) -> bool:
+        """Finish the messages begun on partitions that are given up; False if some are still being worked on.
+
+        Afterwards nothing of these partitions may be begun, and nothing be produced for them. With ``in_fetch``
+        the source itself is asking, and must not be asked for anything meanwhile.
+        """
+
+    @abstractmethod
+    def _losing(self, partitions: list[Partition]) -> None:
+        """Partitions are gone already: what is being worked on there counts no more."""
 
     def _look(self) -> None:
         self._commits.turn()
@@ -117,12 +124,6 @@ class Engine:
         for part in (self._source, self._sink, self._commits):
             if part.fault is not None:
                 raise part.fault
-
-    def _begin(self, message: Message) -> None:
-        ticket = self._assignment.begin(message)
-        if ticket is not None:
-            self._meter.message_begun()
-            self._emit(ticket, self._worker.run(message))
 
     def _emit(self, ticket: Ticket, outputs: list[Output]) -> None:
         ticket.outputs = ticket.unacknowledged = len(outputs)
@@ -134,6 +135,9 @@ class Engine:
     def _finished(self, ticket: Ticket) -> None:
         ticket.finish()
         self._commits.message_finished()
+        if ticket.dead:
+            self._meter.message_buried()
+            return
         sent_ms = ticket.message.timestamp_ms
         # A device whose clock is behind would count negative ages; they mean "no lag that can be told".
         self._meter.message_finished(ticket.outputs, None if sent_ms is None else max(0.0, time() * 1000 - sent_ms))
@@ -150,12 +154,18 @@ class Engine:
     def _revoking(self, partitions: list[Partition]) -> None:
         if self._leaving:
             return  # settled already, or it could not be: no use in waiting again
-        if not self._sink.flush(min(REVOKE_S, self._stopping.remaining_s)):
+        deadline = monotonic() + min(REVOKE_S, self._stopping.remaining_s)
+        if not self._work_off(partitions, deadline - monotonic(), in_fetch=True):
+            log.warning("partitions have to be given up with messages being worked on: they will be repeated")
+        if not self._sink.flush(deadline - monotonic()):
             log.warning("%s", self._sink.unacknowledged("and partitions have to be given up: they will be repeated"))
         self._commits.settle(partitions)
 
     def _drain(self) -> bool:
         self._source.hold()
+        finished = self._work_off(self._assignment.partitions, self._stopping.remaining_s, in_fetch=False)
+        if not finished:
+            log.error("the drain timeout is over with messages being worked on: they will be processed again")
         flushed = self._sink.flush(self._stopping.remaining_s)
         if not flushed:
             log.error("%s", self._sink.unacknowledged("giving up"))
@@ -166,4 +176,4 @@ class Engine:
         self._source.close()
         self._sink.close()
         log.info("left the group")
-        return flushed and committed
+        return finished and flushed and committed

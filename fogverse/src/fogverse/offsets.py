@@ -37,6 +37,11 @@ class OffsetTracker:
         """How many offsets are started and not finished."""
         return len(self._started) - len(self._finished)
 
+    @property
+    def span(self) -> int:
+        """Offsets started from the oldest unfinished one on, finished ones among them included."""
+        return len(self._started)
+
     def start(self, offset: int) -> None:
         """Note that ``offset`` is being worked on.
 

@@ -21,7 +21,6 @@ def report(settings: Settings, reading: Reading, *, workers: int, rss_mb: float 
         rss_mb: resident memory in MB, None if unknown.
         cpu: share of one core, None if unknown.
     """
-    lag = reading.lag_ms_p95
     return json.dumps(
         {
             "v": VERSION,
@@ -37,9 +36,19 @@ def report(settings: Settings, reading: Reading, *, workers: int, rss_mb: float 
             "busy_s": round(reading.busy_s, 6),
             "workers": workers,
             "in_flight": reading.in_flight,
-            "lag_ms_p95": None if lag is None else round(lag, 1),
-            "rss_mb": None if rss_mb is None else round(rss_mb, 1),
-            "cpu": None if cpu is None else round(cpu, 3),
+            "lag_ms_p95": _rounded(reading.lag_ms_p95),
+            "rss_mb": _rounded(rss_mb),
+            "cpu": _rounded(cpu, 3),
+            "retries": reading.retries,
+            "dead_letters": reading.dead_letters,
+            "stuck": reading.stuck,
+            "queue_ms_p95": _rounded(reading.queue_ms_p95),
+            "process_ms_p50": _rounded(reading.process_ms_p50, 3),
+            "process_ms_p95": _rounded(reading.process_ms_p95, 3),
         },
         separators=(",", ":"),
     ).encode()
+
+
+def _rounded(value: float | None, digits: int = 1) -> float | None:
+    return None if value is None else round(value, digits)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ORDERINGS = ("none", "key", "partition")
+ON_FAILURE = ("stop", "dead_letter")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _SERVERS = re.compile(r"[^\s,:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
@@ -63,10 +64,23 @@ def _servers(text: str) -> str:
     return ",".join(parts)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:  # noqa: PLR2004 -- said in the message
-        raise ValueError("a whole number from 1 to 1024 is needed")
-    return int(text)
+def _count(highest: int, lowest: int = 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not lowest <= int(text) <= highest:
+            raise ValueError(f"a whole number from {lowest} to {highest} is needed")
+        return int(text)
+
+    return parse
+
+
+def _megabytes(text: str) -> float:
+    try:
+        megabytes = float(text)
+    except ValueError:
+        megabytes = math.nan
+    if not 0 < megabytes <= 100_000:  # noqa: PLR2004 -- said in the message
+        raise ValueError("a number of megabytes above 0 and up to 100000 is needed")
+    return megabytes
 
 
 def _seconds(text: str) -> float:
@@ -135,8 +149,8 @@ TABLE = (
     Setting(
         "workers",
         "FOGVERSE_WORKERS",
-        _count,
-        "messages worked on at once; this version works on one at a time and says so once when asked for more",
+        _count(1024),
+        "messages worked on at once; 1 works in the loop itself, more in threads beside it",
         default="1",
         unit="messages",
     ),
@@ -144,8 +158,62 @@ TABLE = (
         "ordering",
         "FOGVERSE_ORDERING",
         _one_of(*ORDERINGS),
-        "order to keep: none, key or partition",
+        "order to keep with several workers: none, key (within a partition, as Kafka has it) or partition",
         default="none",
+    ),
+    Setting(
+        "max_in_flight",
+        "FOGVERSE_MAX_IN_FLIGHT",
+        _count(1_000_000),
+        "messages begun and not finished with several workers, shared out among the partitions: a full one is paused",
+        default="1000",
+        unit="messages",
+    ),
+    Setting(
+        "max_in_flight_mb",
+        "FOGVERSE_MAX_IN_FLIGHT_MB",
+        _megabytes,
+        "bytes of these messages from which on nothing more is fetched",
+        default="32",
+        unit="MB (10^6 bytes)",
+    ),
+    Setting(
+        "on_failure",
+        "FOGVERSE_ON_FAILURE",
+        _one_of(*ON_FAILURE),
+        "what becomes of a message after its last retry: stop (exit code 6, not committed) or dead_letter",
+        fallback="dead_letter if a dead-letter topic is set, else stop",
+    ),
+    Setting(
+        "retries",
+        "FOGVERSE_RETRIES",
+        _count(1000, 0),
+        "how often the callable is called again for a message it failed on",
+        fallback="3 with dead_letter, else 0",
+        unit="calls",
+    ),
+    Setting(
+        "retry_delay_s",
+        "FOGVERSE_RETRY_DELAY_S",
+        _seconds,
+        "pause before the first retry; doubles with each, up to 30 s, less up to half by chance",
+        default="0.5",
+        unit="seconds",
+    ),
+    Setting(
+        "dead_letter_topic",
+        "FOGVERSE_DEAD_LETTER_TOPIC",
+        _topic,
+        "topic for messages that fail for good",
+        fallback="SOURCE_TOPIC.dead with dead_letter",
+    ),
+    Setting(
+        "message_timeout_s",
+        "FOGVERSE_MESSAGE_TIMEOUT_S",
+        _seconds,
+        "how long a call may last before its message is named as stuck, in the log and in reports",
+        fallback="none",
+        unit="seconds",
     ),
     Setting("observer_topic", "OBSERVER_TOPIC", _topic, "topic for this instance's reports", default="observer"),
     Setting("release", "FOGVERSE_RELEASE", _word, "checksum of the deployed code, for the log", fallback="none"),

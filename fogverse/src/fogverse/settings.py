@@ -42,6 +42,13 @@ class Settings:
     target_topic: str | None = None
     workers: int = 1
     ordering: str = "none"
+    max_in_flight: int = 1000
+    max_in_flight_mb: float = 32.0
+    on_failure: str = "stop"
+    retries: int = 0
+    retry_delay_s: float = 0.5
+    dead_letter_topic: str | None = None
+    message_timeout_s: float | None = None
     observer_topic: str = "observer"
     release: str | None = None
     drain_timeout_s: float = 20.0
@@ -82,9 +89,11 @@ class Settings:
             problems.append(
                 f"FOGVERSE_SOURCE_TOPIC and FOGVERSE_TARGET_TOPIC are both {source}: the service would feed itself"
             )
+        if source is not None and source == values.get("dead_letter_topic"):
+            problems.append("FOGVERSE_DEAD_LETTER_TOPIC is the source topic: failures would go round for ever")
         if problems:
             raise SettingsError(problems)
-        return cls(**_named(values), security=security)
+        return cls(**_failing(_named(values)), security=security)
 
 
 def _named(values: dict[str, Any]) -> dict[str, Any]:
@@ -94,3 +103,14 @@ def _named(values: dict[str, Any]) -> dict[str, Any]:
     host = values.get("host") or (parts["host"] if parts else socket.gethostname())
     instance = values.get("instance") or f"{service}@{host}.1"
     return values | {"service": service, "host": host, "instance": instance}
+
+
+def _failing(values: dict[str, Any]) -> dict[str, Any]:
+    """What happens to a failure: naming a dead-letter topic asks for dead letters, and these for retries before."""
+    topic = values.get("dead_letter_topic")
+    on_failure = values.get("on_failure") or ("dead_letter" if topic else "stop")
+    if on_failure == "dead_letter":
+        return (
+            {"retries": 3, "dead_letter_topic": f"{values['source_topic']}.dead"} | values | {"on_failure": on_failure}
+        )
+    return values

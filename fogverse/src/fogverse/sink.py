@@ -142,6 +142,11 @@ class Sink:
 
     def _verdict(self, error: KafkaError, ticket: Ticket) -> Fault:
         place = ticket.message.place
+        if ticket.dead:
+            return Fault(
+                ExitCode.CALLABLE_FAILED,
+                f"the callable failed on {place}, and its dead letter cannot be written: {error.str()} (not committed)",
+            )
         if is_bad_record(error):
             return Fault(
                 ExitCode.CALLABLE_FAILED, f"an output for {place} is not acceptable: {error.str()} (not committed)"

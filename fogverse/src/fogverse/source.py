@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from time import monotonic
 from typing import Any
 
@@ -33,6 +34,7 @@ class Source:
         topic_timeout_s: how long the topic may be missing.
         assignment: told what is owned.
         revoking: called before partitions are given up, to settle what has been done on them.
+        losing: called when partitions are gone already: nothing done on them counts any more.
         commit_answered: called with the positions a commit has confirmed, or its error.
 
     Attributes:
@@ -47,6 +49,7 @@ class Source:
         assignment: Assignment,
         *,
         revoking: Callable[[list[Partition]], None],
+        losing: Callable[[list[Partition]], None],
         commit_answered: Callable[[KafkaError | None, dict[Partition, int]], None],
     ) -> None:
         self.fault: Fault | None = None
@@ -54,8 +57,10 @@ class Source:
         self._topic_timeout_s = topic_timeout_s
         self._assignment = assignment
         self._revoking = revoking
+        self._losing = losing
         self._commit_answered = commit_answered
         self._held = False
+        self._paused: set[Partition] = set()
         self._missing_since: float | None = None
         self._throttle = Throttle()
         self._consumer = Consumer(config | {"error_cb": self._failed, "on_commit": self._committed}, logger=kafka_log)
@@ -99,7 +104,25 @@ class Source:
         """Fetch again after ``hold``."""
         if self._held:
             self._held = False
-            self._consumer.resume(self._consumer.assignment())
+            self._consumer.resume(
+                [p for p in self._consumer.assignment() if (p.topic, p.partition) not in self._paused]
+            )
+
+    @property
+    def paused(self) -> AbstractSet[Partition]:
+        """Partitions paused one by one; not to be changed."""
+        return self._paused
+
+    def pause(self, partition: Partition) -> None:
+        """Fetch nothing of one partition for now. What librdkafka has fetched in advance has to be fetched again."""
+        self._paused.add(partition)
+        self._consumer.pause([TopicPartition(*partition)])
+
+    def resume(self, partition: Partition) -> None:
+        """Fetch from it again after ``pause``."""
+        self._paused.discard(partition)
+        if not self._held:
+            self._consumer.resume([TopicPartition(*partition)])
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         """Ask for a commit; the answer comes to ``commit_answered`` inside ``fetch``.
@@ -153,12 +176,15 @@ class Source:
         names = _names(partitions)
         self._revoking(names)
         self._assignment.remove(names)
+        self._paused.difference_update(names)
         consumer.incremental_unassign(partitions)
         log.info("revoked %s; owns %s", _text(names), _text(self._assignment.partitions))
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         names = _names(partitions)
+        self._losing(names)
         self._assignment.remove(names)
+        self._paused.difference_update(names)
         consumer.incremental_unassign(partitions)
         log.warning("lost %s: this member was taken for dead; others may repeat what was not committed", _text(names))
 
