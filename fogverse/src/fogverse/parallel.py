@@ -167,6 +167,9 @@ class Parallel(Engine):
 
     def _look(self) -> None:
         super()._look()
+        self._name_stuck()
+
+    def _name_stuck(self) -> None:
         limit_s = self._settings.message_timeout_s
         if limit_s is None:
             return
@@ -197,6 +200,7 @@ class Parallel(Engine):
         finished = not self._pool.of(partitions)
         self._pool.fence(partitions)
         self._given_up = set()
+        self._name_stuck()  # the last report of a drain must not name what has been finished since
         return finished
 
     def _losing(self, partitions: list[Partition]) -> None:
