@@ -136,7 +136,7 @@ class Master:
         due = [state for state in self.watch.states.values() if now >= state.next_at]
         for state, decision in self.watch.decide(due):
             state.next_at = now + state.rule.refresh_s
-            self._announce(state, decision)
+            self._announce(decision)
             if decision.direction == "up":
                 self._act(state, decision)
         for state in self.watch.states.values():
@@ -182,8 +182,7 @@ class Master:
             detail = f"{wanted.topic}: {wanted.before} -> {after}: {wanted.reason}"
             self._record(Step("partitions-grown", state.service.name, now, detail))
 
-    def _announce(self, state: ServiceState, decision: Decision) -> None:
-        state.decision = decision
+    def _announce(self, decision: Decision) -> None:
         self._enter("decision", decision.service, decision.as_dict())
         loud = decision.direction != "none" or decision.kind in ("spike", "unknown", "at-maximum", "keyed")
         log.log(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.decision import Decision
 from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.instance import Instance
 from orchestrator.core.ratio import Memory, Rule
@@ -24,7 +23,6 @@ class ServiceState:
         fleet: what was observed last.
         known: instances seen in the last tick; None before the first look.
         next_at: when the next decision is due, seconds since the epoch.
-        decision: the last decision.
         action: the thread that carries out a decision; None when nothing is under way.
         chosen: the instance that the action is starting right now.
         progress: how far that is, in words.
@@ -40,7 +38,6 @@ class ServiceState:
     fleet: ServiceFleet = field(default_factory=lambda: ServiceFleet(observed=None))
     known: frozenset[Instance] | None = None
     next_at: float = 0.0
-    decision: Decision | None = None
     action: threading.Thread | None = None
     chosen: Instance | None = None
     progress: str = ""

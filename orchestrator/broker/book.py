@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from orchestrator.core.instance import Instance
 from orchestrator.core.report import Report
@@ -55,8 +55,3 @@ class ReportBook:
         """Seconds since the last report, by instance name, of one service."""
         with self._lock:
             return {name: now - at for name, (at, report) in self._last.items() if report.service == service}
-
-    def latest(self, service: str) -> Mapping[str, Report]:
-        """The newest report of each instance of a service, by name."""
-        with self._lock:
-            return {name: report for name, (_, report) in self._last.items() if report.service == service}

@@ -22,11 +22,9 @@ class Job:
         dropped: it shall not be started (any more): its partition is being given up, or the run is ending.
         fenced: its partition is not ours any more; whatever comes of it is thrown away.
         stuck: it has been reported as taking too long.
-        alone: it failed in a batch and is to be called for by itself.
     """
 
     __slots__ = (
-        "alone",
         "begun_s",
         "dropped",
         "ended_s",
@@ -47,7 +45,7 @@ class Job:
         self.failures = 0
         self.outputs: list[Output] = []
         self.error: BaseException | None = None
-        self.dropped = self.fenced = self.stuck = self.alone = False
+        self.dropped = self.fenced = self.stuck = False
 
     @property
     def partition(self) -> Partition:
