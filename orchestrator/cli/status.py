@@ -6,12 +6,14 @@ import json
 import time
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.text import Text
 
 from orchestrator.broker.cluster import Cluster
-from orchestrator.cli.context import Options, open_context
-from orchestrator.cli.tables import status_view
+from orchestrator.cli.context import Context, Options, open_context
+from orchestrator.cli.tables import clock_time, status_view
+from orchestrator.errors import BrokerUnreachable
 from orchestrator.status import collect
 
 
@@ -22,25 +24,35 @@ from orchestrator.status import collect
 def status(options: Options, *, as_json: bool, watch: bool) -> None:
     """Show rates, lag, instances with their partitions, and the last decision of every service.
 
-    It is read from the broker on the spot: it works without a master, too, and says so.
+    It is read from the broker on the spot: it works without a master, too, and says so. Watching goes on when the
+    broker is away.
     """
     context = open_context(options)
     cluster = Cluster(context.admin_options())
     try:
-        if not watch:
-            now = collect(context.inventory, context.settings, cluster, time.time())
-            if as_json:
-                click.echo(json.dumps(now.as_dict(), indent=2))
-            else:
-                Console().print(status_view(now))
+        if watch:
+            _watch(context, cluster, as_json=as_json)
             return
-        with Live(console=Console(), auto_refresh=False) as live:
-            while True:
-                now = collect(context.inventory, context.settings, cluster, time.time())
-                if as_json:
-                    click.echo(json.dumps(now.as_dict()))
-                else:
-                    live.update(status_view(now), refresh=True)
-                time.sleep(1)
+        now = collect(context.inventory, context.settings, cluster, time.time())
+        if as_json:
+            click.echo(json.dumps(now.as_dict(), indent=2))
+        else:
+            Console().print(status_view(now))
     finally:
         cluster.close()
+
+
+def _watch(context: Context, cluster: Cluster, *, as_json: bool) -> None:
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            view: RenderableType
+            try:
+                now = collect(context.inventory, context.settings, cluster, time.time())
+                line, view = now.as_dict(), status_view(now)
+            except BrokerUnreachable as error:  # whoever watches wants to see it come back
+                line, view = {"error": str(error)}, Text(f"{clock_time(time.time())}  {error}", style="red")
+            if as_json:
+                click.echo(json.dumps(line))
+            else:
+                live.update(view, refresh=True)
+            time.sleep(1)
