@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from fogverse.exit_codes import ExitCode
+from fogverse.lifecycle import SHORTEST_S, Lifecycle
+from fogverse.notify import Notifier
 from fogverse.setting_table import TABLE
+from fogverse.stopping import Stopping
 from orchestrator.core.instance import Instance
 from orchestrator.project import PROJECT
 
@@ -71,12 +74,40 @@ def test_units_and_instances_have_the_names_that_the_master_knows() -> None:
     assert name == str(instance)
 
 
+def test_the_unit_waits_for_what_the_runtime_tells() -> None:
+    """Else `systemctl start` would return too early, or wait for ever; and a wedged process would never be noticed."""
+    said = dict(line.split("=", 1) for line in UNIT.splitlines() if "=" in line and not line.startswith("#"))
+    assert (said["Type"], said["NotifyAccess"], said["Restart"]) == ("notify", "main", "always")
+    defaults = yaml.safe_load((CONSUMER / "defaults" / "main.yml").read_text())
+    assert said["WatchdogSec"] == "{{ fogverse_consumer_watchdog }}"
+    assert defaults["fogverse_consumer_watchdog"] >= SHORTEST_S
+
+
 @pytest.mark.parametrize(
-    ("mask", "ready"), [("0000000000004002", True), ("0000000000000002", False), ("0000000180014a03", True)]
+    ("shown", "starting"),
+    [
+        ("Job=12\nSubState=stop-sigterm\nStatusText=draining (SIGTERM), at most 20 s", True),
+        ("Job=12\nSubState=start\nStatusText=", True),
+        ("Job=12\nSubState=start\nStatusText={joining}", False),
+        ("SubState=running\nStatusText=member, owns no partition", False),
+        ("SubState=auto-restart\nStatusText=", False),
+        ("SubState=failed\nStatusText={joining}", False),
+    ],
 )
-def test_a_process_counts_as_started_once_it_catches_sigterm(mask: str, ready: bool) -> None:
-    """Earlier it would be killed by a drain, and messages under way would be processed twice."""
-    pattern = re.search(r'grep -Eq "([^"]*)"', UNIT)
-    assert pattern is not None
-    done = subprocess.run(["grep", "-Eq", pattern[1]], input=f"SigCgt:\t{mask}\n", text=True, check=False)
-    assert (done.returncode == 0) is ready
+def test_a_start_is_waited_for_until_the_process_asks_to_join(shown: str, starting: bool) -> None:
+    """With the broker away a release that is fine would be taken for broken and rolled back, or its start never end."""
+    told: list[str] = []
+
+    class Told(Notifier):
+        def send(self, *assignments: str) -> None:
+            told.extend(assignments)
+
+    lifecycle = Lifecycle(Told("@nowhere"), None, Stopping(20), lambda: None)
+    lifecycle.joining("analyzer", 120)
+    lifecycle.close()
+    joining = next(line.removeprefix("STATUS=") for line in told if line.startswith("STATUS="))
+    function = re.search(r"^starting\(\) \{.*?^\}$", rendered(CONSUMER / "templates" / "run.sh.j2"), re.M | re.S)
+    assert function is not None
+    script = f"systemctl() {{ printf '%s\\n' '{shown.format(joining=joining)}'; }}\n{function[0]}\nstarting unit"
+    done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
+    assert ((done.returncode == 0), done.stderr) == (starting, "")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import os
-from collections.abc import Sequence
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from textwrap import dedent
+from types import FrameType
 
 import fogverse
 from fogverse import journal, security
@@ -14,8 +19,8 @@ from fogverse.entrypoint import load
 from fogverse.executor import Executor
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
-from fogverse.setting_table import LOG_LEVELS, TABLE
-from fogverse.settings import Settings, SettingsError
+from fogverse.setting_table import LOG_LEVELS, TABLE, Setting
+from fogverse.settings import Settings, SettingsError, misspelt
 
 log = logging.getLogger("fogverse")
 
@@ -28,19 +33,39 @@ exit codes:
   5  the drain timeout passed before everything was settled
   6  the callable failed on a message; that message is not committed
 """
+_CHECK_EXITS = """\
+exit codes, those that run would end with:
+  0  nothing hinders a run; there may be warnings
+  2  settings are missing or wrong
+  3  the callable cannot be imported or called
+  4  the broker cannot be reached or refuses access, or a topic is missing
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = vars(_parser().parse_args(arguments))
-    options.pop("command")
-    entrypoint = options.pop("entrypoint")
-    wanted = options["log_level"] or os.environ.get("FOGVERSE_LOG_LEVEL", "")
-    journal.configure(wanted.lower() if wanted.lower() in LOG_LEVELS else "info", os.environ)
+    command = options.pop("command")
     given = {setting.name: options[setting.name] for setting in TABLE}
-    secure = {name: text for name, text in options.items() if name.startswith(security.PREFIX) and text}
+    environ = os.environ | {name: text for name, text in options.items() if name.startswith(security.PREFIX) and text}
+    wanted = (options["log_level"] or environ.get("FOGVERSE_LOG_LEVEL", "")).lower()
+    journal.configure(wanted if wanted in LOG_LEVELS else "info", environ)
+    if command == "check":
+        from fogverse.check import check  # noqa: PLC0415 -- an instance needs neither it nor the admin client
+
+        return check(options["entrypoint"], environ, given, as_json=options["json"])
+    with _stoppable():
+        return _run(options["entrypoint"], environ, given)
+
+
+def _run(entrypoint: str, environ: dict[str, str], given: dict[str, object]) -> int:
+    if "WATCHDOG_USEC" in environ and sys.__stderr__ is not None:
+        # systemd ends a wedged process with SIGABRT: the journal then says where each thread was.
+        faulthandler.enable(sys.__stderr__)
+    for line in misspelt(environ):
+        log.warning("%s", line)
     try:
-        settings = Settings.from_environment(os.environ | secure, given)
+        settings = Settings.from_environment(environ, given)
         executor = Executor.from_settings(load(entrypoint), settings)
     except SettingsError as error:
         for problem in error.problems:
@@ -53,6 +78,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("%s", fault.text)  # noqa: TRY400
         return fault.code
     return executor.run()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Told to stop while the code is being imported: nothing has begun, so this is a clean end.
+
+    Not an exception, which the code that is being imported could catch. ``Executor.run`` has handlers of its own.
+    """
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        os._exit(ExitCode.OK)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,12 +115,30 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument(
+    check = commands.add_parser(
+        "check",
+        help="tell what would hinder a run, without running",
+        description=dedent(
+            """\
+            Test the settings, the callable, the broker, the topics and the group. Writes no message and joins no group.
+            Takes the settings of 'run'."""
+        ),
+        epilog=_CHECK_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    for command in (run, check):
+        _add_settings(command)
+    return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "entrypoint", metavar="MODULE:CALLABLE", help="what to run, e.g. incident_detection.analyzer:process"
     )
     for setting in TABLE:
-        run.add_argument(setting.flag, metavar="X", help=f"{setting.meaning} {setting.notes}".replace("%", "%%"))
-    guarded = run.add_argument_group(
+        _add_setting(command, setting)
+    guarded = command.add_argument_group(
         "security, named as kafka-python names them",
         "Passwords have no flag, since flags are seen by every user of the device: "
         + ", ".join(security.PREFIX + name.upper() for name in sorted(security.SECRETS)),
@@ -85,7 +146,15 @@ def _parser() -> argparse.ArgumentParser:
     for name, meaning in security.MEANINGS.items():
         if name not in security.SECRETS:
             variable = security.PREFIX + name.upper()
+            notes = f"[{variable}; default: {security.DEFAULTS.get(name, 'none')}]"
             guarded.add_argument(
-                f"--kafka-{name.replace('_', '-')}", dest=variable, metavar="X", help=f"{meaning} [{variable}]"
+                f"--kafka-{name.replace('_', '-')}", dest=variable, metavar="X", help=f"{meaning} {notes}"
             )
-    return parser
+
+
+def _add_setting(command: argparse.ArgumentParser, setting: Setting) -> None:
+    text = f"{setting.meaning} {setting.notes}".replace("%", "%%")
+    if setting.switch:
+        command.add_argument(setting.flag, nargs="?", const="yes", metavar="yes|no", help=text)
+    else:
+        command.add_argument(setting.flag, metavar="X", help=text)

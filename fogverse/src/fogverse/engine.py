@@ -14,6 +14,7 @@ from fogverse.commits import EVERY, Commits
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
 from fogverse.kafka_config import consumer_config, producer_config
+from fogverse.lifecycle import Lifecycle
 from fogverse.message import Output
 from fogverse.meter import Meter
 from fogverse.settings import Settings
@@ -44,6 +45,7 @@ class Engine(ABC):
         settings: what to run.
         meter: counts for the reports.
         stopping: tells when to stop, and until when.
+        lifecycle: told how the loop is doing.
         first_finished: called once, after the very first message is finished.
         commit_every: finished messages after which a commit does not wait for its second.
 
@@ -51,22 +53,28 @@ class Engine(ABC):
         Fault: librdkafka refuses the settings.
     """
 
+    #: Seconds that the loop may be silent: longer than anything it waits for (giving partitions up, a slow broker).
+    silent_s = 60.0
+
     def __init__(
         self,
         settings: Settings,
         meter: Meter,
         stopping: Stopping,
+        lifecycle: Lifecycle,
         first_finished: Callable[[], None],
         commit_every: int = EVERY,
     ) -> None:
         self._meter = meter
         self._stopping = stopping
+        self._lifecycle = lifecycle
+        lifecycle.allow(self.silent_s)
         self._first_finished: Callable[[], None] | None = first_finished
         self._started = self._looked = monotonic()
         self._leaving = False
         self._assignment = Assignment()
         try:
-            self._sink = Sink(producer_config(settings), self._finished, stopping)
+            self._sink = Sink(producer_config(settings), self._finished, stopping, lifecycle.seen)
             self._source = Source(
                 consumer_config(settings),
                 settings.source_topic,
@@ -75,6 +83,7 @@ class Engine(ABC):
                 revoking=self._revoking,
                 losing=self._losing,
                 commit_answered=self._commit_answered,
+                owning=lambda: lifecycle.owns(self._assignment.owned),
             )
         except KafkaException as error:
             raise Fault(ExitCode.BAD_SETTINGS, f"librdkafka refuses the settings: {error.args[0].str()}") from None
@@ -118,6 +127,7 @@ class Engine(ABC):
         """Partitions are gone already: what is being worked on there counts no more."""
 
     def _look(self) -> None:
+        self._lifecycle.seen()
         self._commits.turn()
         self._source.watch()
         self._sink.watch()
@@ -162,6 +172,7 @@ class Engine(ABC):
         self._commits.settle(partitions)
 
     def _drain(self) -> bool:
+        self._lifecycle.stops()
         self._source.hold()
         finished = self._work_off(self._assignment.partitions, self._stopping.remaining_s, in_fetch=False)
         if not finished:

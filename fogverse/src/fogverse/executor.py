@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from fogverse.engine import Engine
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
+from fogverse.lifecycle import Lifecycle
 from fogverse.meter import Meter
 from fogverse.parallel import Parallel
 from fogverse.process import PlainProcess, Process, is_coroutine_function
@@ -21,6 +22,9 @@ from fogverse.reporter import Reporter
 from fogverse.serial import Serial
 from fogverse.settings import Settings
 from fogverse.stopping import DrainGuard, Stopping
+
+if TYPE_CHECKING:
+    from fogverse.growth import Growth
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +58,7 @@ class Executor:
         retry_delay_s: pause before the first retry; it doubles with each.
         dead_letter_topic: where such a message goes, with the reason in its headers.
         message_timeout_s: how long a call may last before its message is named as stuck.
+        autoscale: make a missing source topic, and let it grow with the group; only with ``ordering="none"``.
         observer_topic: topic for reports.
         drain_timeout_s: seconds that stopping may take.
         topic_timeout_s: seconds that a missing topic is waited for.
@@ -83,6 +88,7 @@ class Executor:
         retry_delay_s: float | None = None,
         dead_letter_topic: str | None = None,
         message_timeout_s: float | None = None,
+        autoscale: bool | None = None,
         observer_topic: str | None = None,
         drain_timeout_s: float | None = None,
         topic_timeout_s: float | None = None,
@@ -104,6 +110,7 @@ class Executor:
             "retry_delay_s": retry_delay_s,
             "dead_letter_topic": dead_letter_topic,
             "message_timeout_s": message_timeout_s,
+            "autoscale": autoscale,
             "observer_topic": observer_topic,
             "drain_timeout_s": drain_timeout_s,
             "topic_timeout_s": topic_timeout_s,
@@ -151,31 +158,50 @@ class Executor:
             settings.release or "unknown",
         )
         meter = Meter()
+        growth = self._growth()
         in_main = threading.current_thread() is threading.main_thread()
         guard = DrainGuard(self._stopping, self._end_process if in_main else self._complain)
         guard.start()
         reporter: Reporter | None = None
+        # A program that runs executors in threads of its own speaks for itself.
+        lifecycle = Lifecycle.of_process(
+            os.environ if in_main else {}, self._stopping, growth.look if growth is not None else lambda: None
+        )
         try:
             with _signals(self._stopping) if in_main else _no_signals():
-                reporter = Reporter(settings, meter, settings.workers)
+                reporter = Reporter(settings, meter, settings.workers, lifecycle.beat)
                 reporter.start()
-                return self._engine(meter, reporter.now).run()
+                engine = self._engine(meter, reporter.now, lifecycle)
+                if growth is not None:
+                    growth.start()
+                lifecycle.joining(settings.group_id, settings.topic_timeout_s)
+                return engine.run()
         except Fault as fault:
             log.error("%s", fault.text)  # noqa: TRY400 -- one line; the text says it all
             return fault.code
         finally:
             self._stopping.request("the run has ended")
             guard.close()
+            if growth is not None:
+                growth.close()
             if reporter is not None:
                 reporter.close()
+            lifecycle.close()
 
-    def _engine(self, meter: Meter, first_finished: Callable[[], None]) -> Engine:
+    def _engine(self, meter: Meter, first_finished: Callable[[], None], lifecycle: Lifecycle) -> Engine:
         """The loop that suits the callable and the settings."""
         settings, process = self.settings, self._process
         simple = settings.on_failure == "stop" and not settings.retries and settings.message_timeout_s is None
         if settings.workers == 1 and simple and not is_coroutine_function(process):
-            return Serial(settings, cast("PlainProcess", process), meter, self._stopping, first_finished)
-        return Parallel(settings, process, meter, self._stopping, first_finished)
+            return Serial(settings, cast("PlainProcess", process), meter, self._stopping, lifecycle, first_finished)
+        return Parallel(settings, process, meter, self._stopping, lifecycle, first_finished)
+
+    def _growth(self) -> Growth | None:
+        if not self.settings.autoscale:
+            return None
+        from fogverse.growth import Growth  # noqa: PLC0415 -- whoever does not need it does not pay for its client
+
+        return Growth(self.settings, self._stopping)
 
     def _complain(self) -> None:
         log.error("the drain timeout of %.0f s is over; still waiting", self.settings.drain_timeout_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 
@@ -23,6 +24,19 @@ class JournalFormatter(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines() or [""])
 
 
+def is_journal(variable: str, descriptor: int) -> bool:
+    """Whether a file descriptor is the stream that systemd has connected to its journal.
+
+    ``JOURNAL_STREAM`` names it as device:inode (systemd.exec(5)). It is inherited by whatever the unit starts, also
+    with another stderr, so that it is set says nothing.
+    """
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return variable == f"{found.st_dev}:{found.st_ino}"
+
+
 def configure(level: str, environ: Mapping[str, str]) -> None:
     """Send the log to stderr; for the journal if systemd connected stderr to it (``JOURNAL_STREAM``).
 
@@ -31,7 +45,7 @@ def configure(level: str, environ: Mapping[str, str]) -> None:
         environ: environment variables.
     """
     output = logging.StreamHandler(sys.stderr)
-    if environ.get("JOURNAL_STREAM"):
+    if is_journal(environ.get("JOURNAL_STREAM", ""), sys.__stderr__.fileno() if sys.__stderr__ else -1):
         output.setFormatter(JournalFormatter("%(message)s"))
     else:
         output.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -1,10 +1,13 @@
-"""librdkafka's configuration for the three clients of an instance, each value with its reason."""
+"""librdkafka's configuration for the clients of an instance, each value with its reason."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fogverse.settings import Settings
+
+#: Seconds between two looks for messages after which the group takes a member for dead.
+LONGEST_CALL_S = 300.0
 
 
 def _common(settings: Settings) -> dict[str, Any]:
@@ -23,6 +26,11 @@ def _common(settings: Settings) -> dict[str, Any]:
     }
 
 
+def admin_config(settings: Settings) -> dict[str, Any]:
+    """For questions about topics and groups. Holds secrets: never log it."""
+    return _common(settings)
+
+
 def consumer_config(settings: Settings) -> dict[str, Any]:
     """For the consumer of the source topic. Holds secrets: never log it."""
     return _common(settings) | {
@@ -37,7 +45,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "session.timeout.ms": 10_000,
         # A member hears of a rebalance by its heartbeat: with the default of 3 s this is half of the time to scale.
         "heartbeat.interval.ms": 500,
-        "max.poll.interval.ms": 300_000,
+        "max.poll.interval.ms": int(LONGEST_CALL_S * 1000),
         # A small device must not hold 64 MB of prefetched messages ...
         "queued.min.messages": 20_000,
         "queued.max.messages.kbytes": 16_384,

@@ -18,6 +18,7 @@ from fogverse.exit_codes import ExitCode
 from fogverse.failures import dead_letter, delay_s, failed_call, reason
 from fogverse.faults import Fault
 from fogverse.job import Job
+from fogverse.lifecycle import Lifecycle
 from fogverse.message import Message
 from fogverse.meter import Meter
 from fogverse.pool import Pool
@@ -48,10 +49,11 @@ class Parallel(Engine):
         process: Process,
         meter: Meter,
         stopping: Stopping,
+        lifecycle: Lifecycle,
         first_finished: Callable[[], None],
     ) -> None:
         # A crash repeats what is finished and not committed as well as what is under way: keep the two alike.
-        super().__init__(settings, meter, stopping, first_finished, min(EVERY, settings.max_in_flight))
+        super().__init__(settings, meter, stopping, lifecycle, first_finished, min(EVERY, settings.max_in_flight))
         self._bounds = Bounds(
             self._source, self._assignment, settings.max_in_flight, int(settings.max_in_flight_mb * 1e6)
         )

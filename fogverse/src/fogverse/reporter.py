@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fogverse.kafka_config import report_config
-from fogverse.meter import Meter
+from fogverse.meter import Meter, Reading
 from fogverse.report import report
 from fogverse.settings import Settings
 from fogverse.throttle import Throttle
@@ -35,12 +36,14 @@ class Reporter:
         settings: who reports, where to.
         meter: what happened.
         workers: messages worked on at once.
+        beat: told each second what the report says.
     """
 
-    def __init__(self, settings: Settings, meter: Meter, workers: int) -> None:
+    def __init__(self, settings: Settings, meter: Meter, workers: int, beat: Callable[[Reading], None]) -> None:
         self._settings = settings
         self._meter = meter
         self._workers = workers
+        self._beat = beat
         self._cpu = CpuShare()
         self._dropped = 0
         self._throttle = Throttle(quiet_s=60.0)
@@ -80,7 +83,9 @@ class Reporter:
         self._producer.poll(0)
 
     def _send(self) -> None:
-        value = report(self._settings, self._meter.read(), workers=self._workers, rss_mb=rss_mb(), cpu=self._cpu.read())
+        reading = self._meter.read()
+        self._beat(reading)
+        value = report(self._settings, reading, workers=self._workers, rss_mb=rss_mb(), cpu=self._cpu.read())
         try:
             self._producer.produce(
                 self._settings.observer_topic, value, self._settings.service, on_delivery=self._answered

@@ -24,13 +24,16 @@ _LIBRDKAFKA = {
     "ssl_password": "ssl.key.password",
 }
 
+#: What holds where one is not given.
+DEFAULTS = {"security_protocol": "PLAINTEXT", "ssl_cafile": "the system's", "ssl_check_hostname": "true"}
+
 #: What each means, for ``--help`` and the docs.
 MEANINGS = {
     "security_protocol": "one of " + ", ".join(PROTOCOLS),
     "sasl_mechanism": "one of " + ", ".join(MECHANISMS),
     "sasl_plain_username": "user name for any of the mechanisms",
     "sasl_plain_password": "password for any of the mechanisms",
-    "ssl_cafile": "PEM file with the authorities that sign the broker's certificate; the system's by default",
+    "ssl_cafile": "PEM file with the authorities that sign the broker's certificate",
     "ssl_certfile": "PEM file with this client's certificate chain",
     "ssl_keyfile": "PEM file with this client's private key",
     "ssl_password": "password of the private key",

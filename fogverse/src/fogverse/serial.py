@@ -8,6 +8,8 @@ from time import monotonic
 from fogverse.assignment import Partition
 from fogverse.engine import BUSY_S, IDLE_S, Engine
 from fogverse.failures import failed_call
+from fogverse.kafka_config import LONGEST_CALL_S
+from fogverse.lifecycle import Lifecycle
 from fogverse.message import Message, Output, Returned, outputs_of
 from fogverse.meter import Meter
 from fogverse.settings import Settings
@@ -42,15 +44,19 @@ class SerialWorker:
 class Serial(Engine):
     """The loop that calls the callable itself."""
 
+    #: A call may last until the group takes the member for dead; from then on a restart costs nothing any more.
+    silent_s = LONGEST_CALL_S + Engine.silent_s
+
     def __init__(
         self,
         settings: Settings,
         process: Callable[[Message], Returned],
         meter: Meter,
         stopping: Stopping,
+        lifecycle: Lifecycle,
         first_finished: Callable[[], None],
     ) -> None:
-        super().__init__(settings, meter, stopping, first_finished)
+        super().__init__(settings, meter, stopping, lifecycle, first_finished)
         self._worker = SerialWorker(process, meter, settings.target_topic)
 
     def _advance(self) -> None:

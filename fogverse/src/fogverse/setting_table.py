@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 ORDERINGS = ("none", "key", "partition")
 ON_FAILURE = ("stop", "dead_letter")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -28,6 +29,7 @@ class Setting:
         fallback: what holds when it is not given and there is no default.
         unit: unit of the value, if it has one.
         required: whether the run cannot do without.
+        switch: whether the flag alone, without a value, means yes.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Setting:
     fallback: str = ""
     unit: str = ""
     required: bool = False
+    switch: bool = False
 
     @property
     def flag(self) -> str:
@@ -100,6 +103,12 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
         return text.lower()
 
     return parse
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in FLAGS:
+        raise ValueError("yes or no is needed")
+    return FLAGS[text.lower()]
 
 
 def _word(text: str) -> str:
@@ -214,6 +223,15 @@ TABLE = (
         "how long a call may last before its message is named as stuck, in the log and in reports",
         fallback="none",
         unit="seconds",
+    ),
+    Setting(
+        "autoscale",
+        "FOGVERSE_AUTOSCALE",
+        _switch,
+        "make a missing source topic, and let it grow so that every member of the group owns a partition; needless "
+        "where a master runs; only with ordering none",
+        default="no",
+        switch=True,
     ),
     Setting("observer_topic", "OBSERVER_TOPIC", _topic, "topic for this instance's reports", default="observer"),
     Setting("release", "FOGVERSE_RELEASE", _word, "checksum of the deployed code, for the log", fallback="none"),

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fogverse.security import Security, read_security
+from fogverse.ordering import refusal
+from fogverse.security import PREFIX, Security, read_security
 from fogverse.setting_table import TABLE
 
+#: Settings, and what belongs to others: the unit's digest of its settings, the master's inventory.
+_KNOWN = frozenset({setting.variable for setting in TABLE} | {"FOGVERSE_CONFIG", "FOGVERSE_INVENTORY"})
 _INSTANCE = re.compile(r"(?P<service>[^@]+)@(?P<host>.+)\.\d+")
 
 
@@ -49,6 +52,7 @@ class Settings:
     retry_delay_s: float = 0.5
     dead_letter_topic: str | None = None
     message_timeout_s: float | None = None
+    autoscale: bool = False
     observer_topic: str = "observer"
     release: str | None = None
     drain_timeout_s: float = 20.0
@@ -91,9 +95,33 @@ class Settings:
             )
         if source is not None and source == values.get("dead_letter_topic"):
             problems.append("FOGVERSE_DEAD_LETTER_TOPIC is the source topic: failures would go round for ever")
+        reason = refusal(values.get("ordering", "none")) if values.get("autoscale") else None
+        if reason is not None:
+            problems.append(f"FOGVERSE_AUTOSCALE (--autoscale): {reason}")
         if problems:
             raise SettingsError(problems)
         return cls(**_failing(_named(values)), security=security)
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """A line for each variable that looks like a setting and is none, with the one that may be meant.
+
+    Unknown ``FOGVERSE_KAFKA_*`` are left out: they are problems, not warnings, since security depends on them.
+    """
+    unknown = [
+        name
+        for name, text in sorted(environ.items())
+        if name.startswith("FOGVERSE_") and text and name not in _KNOWN and not name.startswith(PREFIX)
+    ]
+    if not unknown:
+        return []
+    from difflib import get_close_matches  # noqa: PLC0415 -- rarely needed, and every instance would carry it
+
+    lines = []
+    for name in unknown:
+        close = get_close_matches(name, _KNOWN, 1, 0.8)
+        lines.append(f"{name} is no setting and is ignored" + (f": is {close[0]} meant?" if close else ""))
+    return lines
 
 
 def _named(values: dict[str, Any]) -> dict[str, Any]:

@@ -36,15 +36,23 @@ class Sink:
         config: librdkafka's configuration.
         finished: called with the ticket when all its outputs are acknowledged.
         stopping: bounds the wait for room in the producer's queue.
+        waiting: called now and then during that wait, which may be as long as an outage.
 
     Attributes:
         fault: the first output that will never be delivered; the run must end.
     """
 
-    def __init__(self, config: dict[str, Any], finished: Callable[[Ticket], None], stopping: Stopping) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        finished: Callable[[Ticket], None],
+        stopping: Stopping,
+        waiting: Callable[[], None],
+    ) -> None:
         self.fault: Fault | None = None
         self._finished = finished
         self._stopping = stopping
+        self._waiting = waiting
         self._outstanding = 0
         self._progress = monotonic()
         self._throttle = Throttle()
@@ -79,6 +87,7 @@ class Sink:
                 if self._stopping.remaining_s == 0:
                     raise Fault(ExitCode.DRAIN_OVERRUN, self.unacknowledged("the drain timeout is over")) from None
                 self.watch()
+                self._waiting()
                 continue
             except KafkaException as error:
                 self._poll(0)  # after a fatal error produce() says just that; the callback tells which

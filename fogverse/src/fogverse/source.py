@@ -36,6 +36,7 @@ class Source:
         revoking: called before partitions are given up, to settle what has been done on them.
         losing: called when partitions are gone already: nothing done on them counts any more.
         commit_answered: called with the positions a commit has confirmed, or its error.
+        owning: called when the group has said what is owned, also if that is nothing, and when it changes.
 
     Attributes:
         fault: why the broker refuses us; the run must end.
@@ -51,6 +52,7 @@ class Source:
         revoking: Callable[[list[Partition]], None],
         losing: Callable[[list[Partition]], None],
         commit_answered: Callable[[KafkaError | None, dict[Partition, int]], None],
+        owning: Callable[[], None],
     ) -> None:
         self.fault: Fault | None = None
         self._topic = topic
@@ -59,6 +61,7 @@ class Source:
         self._revoking = revoking
         self._losing = losing
         self._commit_answered = commit_answered
+        self._owning = owning
         self._held = False
         self._paused: set[Partition] = set()
         self._missing_since: float | None = None
@@ -171,6 +174,7 @@ class Source:
         if self._held and partitions:
             consumer.pause(partitions)
         log.info("assigned %s; owns %s", _text(_names(partitions)), _text(self._assignment.partitions))
+        self._owning()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         names = _names(partitions)
@@ -179,6 +183,7 @@ class Source:
         self._paused.difference_update(names)
         consumer.incremental_unassign(partitions)
         log.info("revoked %s; owns %s", _text(names), _text(self._assignment.partitions))
+        self._owning()
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         names = _names(partitions)
@@ -187,6 +192,7 @@ class Source:
         self._paused.difference_update(names)
         consumer.incremental_unassign(partitions)
         log.warning("lost %s: this member was taken for dead; others may repeat what was not committed", _text(names))
+        self._owning()
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         for partition in partitions or []:

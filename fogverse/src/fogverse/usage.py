@@ -19,6 +19,33 @@ def rss_mb() -> float | None:
         return None
 
 
+def available_mb() -> float | None:
+    """Memory that this process can still take without swapping, in MB (10^6 bytes); None where it is not told.
+
+    The least of what the kernel has and what the limit of the process' own control group leaves (cgroup v2).
+    """
+    found = [amount for amount in (_kernel_mb(), _group_mb()) if amount is not None]
+    return min(found) if found else None
+
+
+def _kernel_mb() -> float | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def _group_mb() -> float | None:
+    try:
+        own = Path("/proc/self/cgroup").read_text(encoding="utf-8").partition("0::/")[2].splitlines()[0]
+        folder = Path("/sys/fs/cgroup") / own
+        limit, used = (int((folder / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        return (limit - used) / 1e6
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 class CpuShare:
     """CPU taken by all threads of this process since the last question.
 
