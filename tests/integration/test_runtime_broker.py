@@ -67,7 +67,7 @@ class Pipeline:
         self.name = uuid.uuid4().hex[:8]
         self.source, self.target, self.observer = (f"{self.name}.{end}" for end in ("in", "out", "obs"))
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        self._folder = folder
+        self.folder = folder
         (folder / "stages.py").write_text(STAGES)
 
     def create(self, *topics: str) -> None:
@@ -144,7 +144,7 @@ class Pipeline:
             f"stages:{function}",
             os.environ
             | {
-                "PYTHONPATH": f"{self._folder}:{os.environ.get('PYTHONPATH', '')}",
+                "PYTHONPATH": f"{self.folder}:{os.environ.get('PYTHONPATH', '')}",
                 "FOGVERSE_BOOTSTRAP_SERVERS": self.bootstrap,
                 "FOGVERSE_SOURCE_TOPIC": self.source,
                 "FOGVERSE_TARGET_TOPIC": self.target,

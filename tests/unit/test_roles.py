@@ -106,7 +106,7 @@ def test_a_start_is_waited_for_until_the_process_asks_to_join(shown: str, starti
     lifecycle.joining("analyzer", 120)
     lifecycle.close()
     joining = next(line.removeprefix("STATUS=") for line in told if line.startswith("STATUS="))
-    function = re.search(r"^starting\(\) \{.*?^\}$", rendered(CONSUMER / "templates" / "run.sh.j2"), re.M | re.S)
+    function = re.search(r"(?ms)^starting\(\) \{.*?^\}$", rendered(CONSUMER / "templates" / "run.sh.j2"))
     assert function is not None
     script = f"systemctl() {{ printf '%s\\n' '{shown.format(joining=joining)}'; }}\n{function[0]}\nstarting unit"
     done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)

@@ -9,6 +9,7 @@ import pytest
 
 from fogverse import cli
 from fogverse.kafka_config import consumer_config, producer_config, report_config
+from fogverse.security import DEFAULTS, MEANINGS, PREFIX, SECRETS
 from fogverse.setting_table import TABLE
 from fogverse.settings import Settings, SettingsError
 
@@ -133,14 +134,25 @@ def test_the_table_and_the_settings_agree() -> None:
     assert {s.name for s in TABLE} | {"security"} == {f.name for f in fields(Settings)}
 
 
-def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_help_explains_every_setting(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Flag, variable, default and unit: else a user has to read the code."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(["run", "--help"])
+        cli.main([command, "--help"])
     assert ended.value.code == 0
-    shown = " ".join(capsys.readouterr().out.split())
+    shown = "".join(capsys.readouterr().out.split())  # lines are broken anywhere
     for setting in TABLE:
-        assert setting.flag in shown
-        assert f"[{setting.variable};" in shown
+        default = "required" if setting.required else f"default: {setting.default or setting.fallback}"
+        unit = f"; unit: {setting.unit}" if setting.unit else ""
+        value = f",--no-{setting.flag[2:]}" if setting.switch else "X"
+        assert f"{setting.flag}{value}{setting.meaning}".replace(" ", "") in shown
+        assert f"[{setting.variable}; {default}{unit}]".replace(" ", "") in shown
+    for name in MEANINGS:
+        if name in SECRETS:
+            assert PREFIX + name.upper() in shown
+        else:
+            assert f"--kafka-{name.replace('_', '-')}X" in shown
+            assert f"[{PREFIX}{name.upper()};default:{DEFAULTS.get(name, 'none')}]".replace(" ", "") in shown
 
 
 def test_a_wrong_setting_ends_the_command_with_exit_code_2(

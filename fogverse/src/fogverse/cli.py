@@ -155,6 +155,6 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 def _add_setting(command: argparse.ArgumentParser, setting: Setting) -> None:
     text = f"{setting.meaning} {setting.notes}".replace("%", "%%")
     if setting.switch:
-        command.add_argument(setting.flag, nargs="?", const="yes", metavar="yes|no", help=text)
+        command.add_argument(setting.flag, action=argparse.BooleanOptionalAction, help=text)
     else:
         command.add_argument(setting.flag, metavar="X", help=text)

@@ -29,7 +29,7 @@ class Setting:
         fallback: what holds when it is not given and there is no default.
         unit: unit of the value, if it has one.
         required: whether the run cannot do without.
-        switch: whether the flag alone, without a value, means yes.
+        switch: whether the flag has no value: ``--name`` means yes, ``--no-name`` no.
     """
 
     name: str
