@@ -159,6 +159,9 @@ def test_a_start_returns_when_the_instance_is_a_member(device: Device) -> None:
         assert not returned.wait(START_S + 2), (
             "joining has a time of its own, and there is no topic yet, so it cannot be a member"
         )
+        warnings = device.run(f"sudo journalctl --sync; sudo journalctl -o cat -p warning -u {UNIT}")
+        assert "source topic in does not exist (yet)" in warnings, "the journal knows its priority"
+        assert "group odd, release" not in warnings
         device.make("in")
         device.make("out")
         assert returned.wait(30)

@@ -89,9 +89,9 @@ def test_the_unit_waits_for_what_the_runtime_tells() -> None:
         ("Job=12\nSubState=stop-sigterm\nStatusText=draining (SIGTERM), at most 20 s", True),
         ("Job=12\nSubState=start\nStatusText=", True),
         ("Job=12\nSubState=start\nStatusText={joining}", False),
-        ("SubState=running\nStatusText=member, owns no partition", False),
-        ("SubState=auto-restart\nStatusText=", False),
-        ("SubState=failed\nStatusText={joining}", False),
+        ("Job=\nSubState=running\nStatusText=member, owns no partition", False),
+        ("Job=\nSubState=auto-restart\nStatusText=", False),
+        ("Job=0\nSubState=failed\nStatusText={joining}", False),
     ],
 )
 def test_a_start_is_waited_for_until_the_process_asks_to_join(shown: str, starting: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Any
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -24,6 +24,9 @@ from fogverse.settings import Settings
 ASK_S = 10.0
 #: Seconds that clocks may differ: what time synchronisation keeps, and the age of a report, are less.
 SKEW_S = 2.0
+_COMING = frozenset(
+    {KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR}
+)
 _REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 
 
@@ -118,8 +121,7 @@ def _group(admin: AdminClient, settings: Settings, partitions: int | None) -> Fi
     name = settings.group_id
     subject = f"group {name}"
     try:
-        asked = admin.describe_consumer_groups([name], include_authorized_operations=True, request_timeout=ASK_S)
-        found = asked[name].result(ASK_S + 1)
+        found = _group_described(admin, name)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return ok(subject, "new")
@@ -136,6 +138,23 @@ def _group(admin: AdminClient, settings: Settings, partitions: int | None) -> Fi
         text += f" for {partitions} partition{'s' if partitions != 1 else ''}: one more would wait for its own"
         return warn(subject, text, "grow the topic, run a master, or set FOGVERSE_AUTOSCALE=1")
     return ok(subject, text)
+
+
+def _group_described(admin: AdminClient, name: str) -> Any:
+    """The group's description; waits for a coordinator, which a new cluster only makes when it is asked for.
+
+    Raises:
+        KafkaException: the broker does not say.
+    """
+    deadline = monotonic() + ASK_S
+    while True:
+        asked = admin.describe_consumer_groups([name], include_authorized_operations=True, request_timeout=ASK_S)
+        try:
+            return asked[name].result(ASK_S + 1)
+        except KafkaException as error:
+            if error.args[0].code() not in _COMING or monotonic() > deadline:
+                raise
+            sleep(0.2)
 
 
 def _clock(admin: AdminClient, topic: str) -> Finding:
@@ -168,7 +187,7 @@ def _may(found: Any, operation: AclOperation) -> bool:
 
 
 def _unanswered(subject: str, error: KafkaException, rights: str, *, needed: bool) -> Finding:
-    reason = error.args[0].str()
+    reason = f"{error.args[0].name()}: {error.args[0].str()}"
     refused = error.args[0].code() in _REFUSED
     mend = f"grant {rights}" if refused else "ask again"
     return fail(subject, ExitCode.REFUSED, reason, mend) if needed and refused else warn(subject, reason, mend)
