@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from queue import SimpleQueue
 from typing import cast
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fogverse import Message
 from fogverse.assignment import Assignment, Partition
 from fogverse.bounds import PATIENCE_S, Bounds
 from fogverse.job import Job
+from fogverse.packing import Batches, Chunks, Packing
 from fogverse.pool import Pool
 from fogverse.source import Source
+from fogverse.threads import Crew
 
 PARTITIONS: list[Partition] = [("t", 0), ("t", 1)]
 KEYS = [b"a", b"b", b"c", None]
 
 
-class Hands:
-    """A crew whose calls begin and end when the test says so."""
+class Hands(Crew):
+    """A crew whose calls begin and end when the test says so; it may give back what it has not called for."""
 
-    def __init__(self, done: SimpleQueue[Job]) -> None:
+    def __init__(self, done: SimpleQueue[list[Job]]) -> None:
         self.done = done
-        self.given: list[Job] = []
-        self.running: list[Job] = []
+        self.given: list[list[Job]] = []
+        self.running: list[list[Job]] = []
 
     def start(self) -> None:
         """Nothing to start."""
@@ -36,39 +38,45 @@ class Hands:
     def close(self) -> None:
         """Nothing to end."""
 
-    def give(self, job: Job) -> None:
-        self.given.append(job)
+    def give(self, jobs: list[Job]) -> None:
+        self.given.append(jobs)
 
     def begin(self, index: int) -> None:
-        job = self.given.pop(index)
-        if job.dropped:
-            self.done.put(job)
-        else:
-            job.started_s = 1.0
-            self.running.append(job)
+        jobs = self.given.pop(index)
+        self.done.put([job for job in jobs if job.dropped])
+        self.running.append([job for job in jobs if not job.dropped])
+        for job in self.running[-1]:
+            job.started_s, job.ended_s, job.together, job.error = 1.0, 0.0, len(self.running[-1]), None
 
-    def end(self, index: int) -> None:
-        self.done.put(self.running.pop(index))
+    def end(self, index: int, called: int = 1_000_000, *, well: bool = True) -> None:
+        """The call is over, for the first ``called`` jobs of the bundle; the others come back as they were."""
+        jobs = self.running.pop(index)
+        for number, job in enumerate(jobs):
+            job.ended_s = 2.0
+            job.returned = number >= called
+            job.error = None if well or number < called - 1 else ValueError()
+        self.done.put(jobs)
 
 
 class World:
     """A pool with everything around it, and what happened to each message."""
 
-    def __init__(self, ordering: str) -> None:
+    def __init__(self, ordering: str, packing: Packing | None = None) -> None:
         self.ordering = ordering
         self.leaving: set[Partition] = set()
         self.hands: Hands | None = None
         self.assignment = Assignment()
         self.assignment.add(PARTITIONS)
-        self.pool = Pool(self._crew, ordering, lambda job: self._leave("abandoned", job))
+        self.pool = Pool(self._crew, ordering, lambda job: self._leave("abandoned", job), packing)
         self.left: Counter[int] = Counter()
         self.jobs: dict[int, Job] = {}
         self.produced: dict[Hashable, list[int]] = defaultdict(list)
         self.fate: dict[int, str] = {}
+        self.halted: dict[Hashable, int] = {}
         self.next: dict[Partition, int] = dict.fromkeys(PARTITIONS, 0)
         self.base: dict[Partition, int] = dict.fromkeys(PARTITIONS, 0)
 
-    def _crew(self, done: SimpleQueue[Job]) -> Hands:
+    def _crew(self, done: SimpleQueue[list[Job]]) -> Hands:
         self.hands = Hands(done)
         return self.hands
 
@@ -103,17 +111,47 @@ class World:
         self.jobs[id(job)] = job
         self.pool.put(job)
 
-    def settle(self, failing: int = 0) -> None:
-        """Take back what has ended; the first ``failing`` of it has failed and is to be tried again."""
+    def finish(self) -> None:
+        """Let everything end well, and look at what has become of it."""
+        hands = self.hands
+        assert hands is not None
+        self.pool.trim([])  # a drain: nothing more is to come
+        for _ in range(4 * len(self.jobs) + 4):
+            while hands.given:
+                hands.begin(0)
+            while hands.running:
+                hands.end(0)
+            self.settle()
+        assert len(self.pool) == 0
+        assert set(self.left) == set(self.jobs)
+        assert set(self.left.values()) <= {1}, "a message left twice"
+        for lane, offsets in self.produced.items():
+            # A repetition goes back to where the position was; what comes for the first time comes in order.
+            firsts = list(dict.fromkeys(offsets))
+            assert firsts == sorted(firsts), lane
+            if lane in self.halted:
+                assert firsts[-1] < self.halted[lane], "something followed what will not be finished"
+
+    def settle(self, failing: int = 0, *, halting: bool = False) -> None:
+        """Take back what has ended; the first ``failing`` of it has failed and is to be tried again.
+
+        With ``halting`` what has failed is given up, as a run does that is about to end.
+        """
         for number, job in enumerate(self.pool.collect(0)):
             if job.fenced:
                 self._leave("fenced", job)
-            elif number < failing:
+            elif halting and job.error is not None and (lane := self.lane(job)) is not None:
+                self._leave("halted", job)
+                self.pool.halt(job)
+                self.halted[lane] = job.ticket.message.offset
+                continue
+            elif (number < failing and job.together == 1) or job.error is not None:
+                job.single = job.single or job.together > 1
                 if job.partition in self.leaving:
                     self._leave("abandoned", job)
                     self.pool.halt(job)
                 else:
-                    self.pool.retry(job, 0.0)
+                    self.pool.retry(job, 1e-6 if number % 2 else 0.0)
                 continue
             else:
                 message = job.ticket.message
@@ -125,20 +163,36 @@ class World:
             self.pool.release(job)
 
 
-@given(data=st.data(), ordering=st.sampled_from(["none", "key", "partition"]))
-def test_random_completions_never_break_an_order_nor_lose_a_message(data: st.DataObject, ordering: str) -> None:
+PACKINGS = [
+    None,
+    lambda: Chunks(2),
+    lambda: Batches(3, 0.0, 2),
+    lambda: Batches(4, 3600.0, 1),  # only full ones, until there is a hurry
+]
+
+
+@settings(deadline=None)
+@given(data=st.data(), ordering=st.sampled_from(["none", "key", "partition"]), packing=st.sampled_from(PACKINGS))
+def test_random_completions_never_break_an_order_nor_lose_a_message(
+    data: st.DataObject, ordering: str, packing: Callable[[], Packing] | None
+) -> None:
     """If this fails, a device mixes up the messages of a key, or leaves some out without a word."""
-    world = World(ordering)
+    world = World(ordering, packing and packing())
     hands = world.hands
     assert hands is not None
     for _ in range(data.draw(st.integers(1, 60))):
-        act = data.draw(st.sampled_from(["put", "put", "put", "begin", "begin", "end", "settle", "trim", "fence"]))
+        act = data.draw(
+            st.sampled_from(["put", "put", "put", "begin", "begin", "end", "part", "settle", "trim", "fence"])
+        )
         if act == "put":
             world.put(data.draw(st.sampled_from(PARTITIONS)), data.draw(st.sampled_from(KEYS)))
         elif act == "begin" and hands.given:
             hands.begin(0)
         elif act == "end" and hands.running:
             hands.end(data.draw(st.integers(0, len(hands.running) - 1)))
+        elif act == "part" and hands.running:
+            # A worker that died, or skipped what follows a failure: some done, perhaps one failed, the rest returned.
+            hands.end(data.draw(st.integers(0, len(hands.running) - 1)), data.draw(st.integers(0, 3)), well=False)
         elif act == "settle":
             world.settle(data.draw(st.integers(0, 2)))
         elif act in ("trim", "fence"):
@@ -147,21 +201,30 @@ def test_random_completions_never_break_an_order_nor_lose_a_message(data: st.Dat
             world.pool.trim([partition])
             if act == "fence":
                 world.take_away(partition)
-        lanes = [lane for lane in map(world.lane, hands.running) if lane is not None]
-        assert len(lanes) == len(set(lanes)), "two messages of one lane at a time"
-    for _ in range(len(world.jobs) + 1):
+        lanes = [lane for jobs in hands.running for lane in {world.lane(job) for job in jobs} if lane is not None]
+        assert len(lanes) == len(set(lanes)), "two workers with messages of one lane at a time"
+    world.pool.trim([])  # a drain: nothing more is to come
+    world.finish()
+
+
+@settings(deadline=None)
+@given(data=st.data(), ordering=st.sampled_from(["key", "partition"]), count=st.integers(1, 20))
+def test_bundles_that_break_off_or_fail_in_the_middle_keep_the_order(
+    data: st.DataObject, ordering: str, count: int
+) -> None:
+    """If this fails, a worker that dies, or one message that fails, mixes up what was sent along with it."""
+    world = World(ordering, Batches(data.draw(st.integers(1, 8)), 0.0, 2))
+    hands = world.hands
+    assert hands is not None
+    for _ in range(count):
+        world.put(PARTITIONS[0], data.draw(st.sampled_from(KEYS[:2])))
+    for _ in range(data.draw(st.integers(1, 12))):
+        world.settle(halting=data.draw(st.booleans()) and data.draw(st.booleans()))
         while hands.given:
             hands.begin(0)
-        while hands.running:
-            hands.end(0)
-        world.settle()
-    assert len(world.pool) == 0
-    assert set(world.left) == set(world.jobs)
-    assert set(world.left.values()) <= {1}, "a message left twice"
-    for lane, offsets in world.produced.items():
-        # A repetition goes back to where the position was; what comes for the first time comes in order.
-        firsts = list(dict.fromkeys(offsets))
-        assert firsts == sorted(firsts), lane
+        if hands.running:
+            hands.end(data.draw(st.integers(0, len(hands.running) - 1)), data.draw(st.integers(0, 9)), well=False)
+    world.finish()
 
 
 class FakeSource:

@@ -15,7 +15,6 @@ from types import FrameType
 
 import fogverse
 from fogverse import journal, security
-from fogverse.entrypoint import load
 from fogverse.executor import Executor
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
@@ -66,7 +65,7 @@ def _run(entrypoint: str, environ: dict[str, str], given: dict[str, object]) -> 
         log.warning("%s", line)
     try:
         settings = Settings.from_environment(environ, given)
-        executor = Executor.from_settings(load(entrypoint), settings)
+        executor = Executor.from_settings(entrypoint, settings)
     except SettingsError as error:
         for problem in error.problems:
             log.error("%s", problem)  # noqa: TRY400 -- one line each; a traceback would hide them

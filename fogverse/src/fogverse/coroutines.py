@@ -6,39 +6,39 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from queue import SimpleQueue
-from time import monotonic
+from typing import Any
 
+from fogverse.call import Call
 from fogverse.job import Job
-from fogverse.message import Message, Returned, outputs_of
 from fogverse.meter import Meter
-from fogverse.threads import JOIN_S
+from fogverse.threads import JOIN_S, Crew, begun, ended, failed
 
 
-class Coroutines:
+class Coroutines(Crew):
     """Awaits a coroutine function, several times at once, on an event loop in a thread of its own.
 
     Args:
         process: the coroutine function.
         workers: calls at the same time.
-        target_topic: where outputs go that name no topic.
+        call: whether it takes one message or a list, and what it may return.
         meter: told when a call begins and ends; a call that awaits counts as busy.
         done: where jobs go after their call, and those that were dropped before it.
     """
 
     def __init__(
         self,
-        process: Callable[[Message], Awaitable[Returned]],
+        process: Callable[[Any], Awaitable[object]],
         workers: int,
-        target_topic: str | None,
+        call: Call,
         meter: Meter,
-        done: SimpleQueue[Job],
+        done: SimpleQueue[list[Job]],
     ) -> None:
         self._process = process
         self._workers = workers
-        self._target_topic = target_topic
+        self._shape = call
         self._meter = meter
         self._done = done
-        self._given: asyncio.Queue[Job] = asyncio.Queue()
+        self._given: asyncio.Queue[list[Job]] = asyncio.Queue()
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="fogverse-coroutines", daemon=True)
@@ -47,9 +47,9 @@ class Coroutines:
         """Start the event loop."""
         self._thread.start()
 
-    def give(self, job: Job) -> None:
-        """Queue a job."""
-        self._loop.call_soon_threadsafe(self._given.put_nowait, job)
+    def give(self, jobs: list[Job]) -> None:
+        """Queue jobs."""
+        self._loop.call_soon_threadsafe(self._given.put_nowait, jobs)
 
     def close(self) -> None:
         """Cancel what is still being awaited and end the loop; a call that blocks the loop is left behind."""
@@ -72,26 +72,23 @@ class Coroutines:
 
     async def _work(self) -> None:
         while True:
-            job = await self._given.get()
-            if not job.dropped:
-                await self._call(job)
-            self._done.put(job)
-            del job  # a worker that waits must not keep the last message in memory
+            jobs = await self._given.get()
+            live = [job for job in jobs if not job.dropped]
+            if live:
+                await self._call(live)
+            self._done.put(jobs)
+            del jobs, live  # a worker that waits must not keep the last message in memory
 
-    async def _call(self, job: Job) -> None:
-        message = job.ticket.message
-        job.error = None
-        job.started_s = monotonic()
-        job.ended_s = 0.0  # in this order: the loop looks for calls that last
+    async def _call(self, jobs: list[Job]) -> None:
+        messages = begun(jobs)
         self._meter.call_began()
         try:
-            job.outputs = outputs_of(await self._process(message), message, self._target_topic)
+            ended(jobs, self._shape.outputs(await self._process(self._shape.argument(messages)), messages))
         except (Exception, SystemExit) as error:
-            job.error = error
+            failed(jobs, error)
         except asyncio.CancelledError as error:
             if self._over.is_set():
                 raise
-            job.error = error  # cancelled by its own doing, not by ours: a failure like any other
+            failed(jobs, error)  # cancelled by its own doing, not by ours: a failure like any other
         finally:
             self._meter.call_ended()
-            job.ended_s = monotonic()

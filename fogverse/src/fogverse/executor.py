@@ -12,15 +12,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 from fogverse.engine import Engine
+from fogverse.entrypoint import in_worker, load, name_of
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
 from fogverse.lifecycle import Lifecycle
 from fogverse.meter import Meter
 from fogverse.parallel import Parallel
-from fogverse.process import PlainProcess, Process, is_coroutine_function
+from fogverse.process import ASYNC_IN_PROCESS, PlainProcess, Process, is_coroutine_function
 from fogverse.reporter import Reporter
 from fogverse.serial import Serial
-from fogverse.settings import Settings
+from fogverse.settings import Settings, SettingsError
 from fogverse.stopping import DrainGuard, Stopping
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class Executor:
         workers: messages to work on at once, in as many threads, for which ``process`` must be safe, or, if it is
             a coroutine function, on one event loop. With 1 a plain function is called in the loop itself, which
             is the fastest for work that does not wait.
+        mode: ``thread``, or ``process`` for work that computes: ``workers`` processes import ``process`` by its name,
+            so it has to be a function of a module; a program that runs an executor needs the usual
+            ``if __name__ == "__main__":``.
+        batch: ``process`` takes a list of up to so many messages, and returns None or a list with one entry for each.
+        batch_wait_ms: how long a message waits for a full list while a worker is free.
         ordering: what keeps its order with several workers: ``none``, ``key`` or ``partition``. One at a time
             keeps all of them.
         max_in_flight: messages that may be begun and not finished, with several workers.
@@ -57,7 +63,8 @@ class Executor:
         retries: how often the callable is called again for such a message; others go on meanwhile.
         retry_delay_s: pause before the first retry; it doubles with each.
         dead_letter_topic: where such a message goes, with the reason in its headers.
-        message_timeout_s: how long a call may last before its message is named as stuck.
+        message_timeout_s: how long a call may last before its message is named as stuck; a worker process is
+            replaced then, and the call counts as failed.
         autoscale: make a missing source topic, and let it grow with the group; only with ``ordering="none"``.
         observer_topic: topic for reports.
         drain_timeout_s: seconds that stopping may take.
@@ -80,6 +87,9 @@ class Executor:
         instance: str | None = None,
         host: str | None = None,
         workers: int | None = None,
+        mode: str | None = None,
+        batch: int | None = None,
+        batch_wait_ms: float | None = None,
         ordering: str | None = None,
         max_in_flight: int | None = None,
         max_in_flight_mb: float | None = None,
@@ -102,6 +112,9 @@ class Executor:
             "instance": instance,
             "host": host,
             "workers": workers,
+            "mode": mode,
+            "batch": batch,
+            "batch_wait_ms": batch_wait_ms,
             "ordering": ordering,
             "max_in_flight": max_in_flight,
             "max_in_flight_mb": max_in_flight_mb,
@@ -118,14 +131,34 @@ class Executor:
         self._open(process, Settings.from_environment(os.environ, given))
 
     @classmethod
-    def from_settings(cls, process: Process, settings: Settings) -> Executor:
-        """An executor with settings that have been read already."""
+    def from_settings(cls, process: Process | str, settings: Settings) -> Executor:
+        """An executor with settings that have been read already.
+
+        Args:
+            process: the callable, or its name, ``module:callable``; with mode process only workers import that.
+            settings: what to run it with.
+
+        Raises:
+            Fault: it cannot be imported.
+        """
         executor = cls.__new__(cls)
         executor._open(process, settings)
         return executor
 
-    def _open(self, process: Process, settings: Settings) -> None:
-        _check(process)
+    def _open(self, process: Process | str, settings: Settings) -> None:
+        if in_worker():
+            raise RuntimeError(
+                "an Executor is made while a worker process imports this program: make it under "
+                'if __name__ == "__main__":'
+            )
+        if isinstance(process, str) and settings.mode != "process":
+            process = load(process)
+        if not isinstance(process, str):
+            _check(process)
+        if settings.mode == "process" and not isinstance(process, str):
+            if is_coroutine_function(process):
+                raise SettingsError([ASYNC_IN_PROCESS])
+            process = name_of(process)
         self.settings = settings
         self._process = process
         self._stopping = Stopping(settings.drain_timeout_s)
@@ -192,7 +225,8 @@ class Executor:
         """The loop that suits the callable and the settings."""
         settings, process = self.settings, self._process
         simple = settings.on_failure == "stop" and not settings.retries and settings.message_timeout_s is None
-        if settings.workers == 1 and simple and not is_coroutine_function(process):
+        plain = settings.mode == "thread" and settings.batch is None and not is_coroutine_function(process)
+        if settings.workers == 1 and simple and plain:
             return Serial(settings, cast("PlainProcess", process), meter, self._stopping, lifecycle, first_finished)
         return Parallel(settings, process, meter, self._stopping, lifecycle, first_finished)
 

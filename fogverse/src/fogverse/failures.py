@@ -19,9 +19,29 @@ LONGEST_S = 30.0
 TRACE = 8_000
 
 
+class FailedElsewhere(Exception):  # noqa: N818 -- tells of an error, is none of this process
+    """A call that failed in another process, which tells of it in words.
+
+    Attributes:
+        reason: the exception there, or how the process ended, in one line.
+        trace: the traceback there.
+    """
+
+    def __init__(self, reason: str, trace: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.trace = trace
+
+
 def reason(error: BaseException) -> str:
     """An exception in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return error.reason if isinstance(error, FailedElsewhere) else " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def trace(error: BaseException) -> str:
+    """The end of its traceback, at most ``TRACE`` characters."""
+    told = error.trace if isinstance(error, FailedElsewhere) else "".join(traceback.format_exception(error))
+    return told[-TRACE:]
 
 
 def delay_s(failures: int, first_s: float, chance: Callable[[], float] = random.random) -> float:
@@ -35,10 +55,9 @@ def delay_s(failures: int, first_s: float, chance: Callable[[], float] = random.
 
 def dead_letter(message: Message, error: BaseException, attempts: int, topic: str) -> Output:
     """The record for the dead-letter topic: the original, and in headers why and where it failed."""
-    trace = "".join(traceback.format_exception(error))[-TRACE:]
     told = {
         "reason": reason(error)[:TRACE],
-        "traceback": trace,
+        "traceback": trace(error),
         "source-topic": message.topic,
         "source-partition": str(message.partition),
         "source-offset": str(message.offset),
@@ -50,7 +69,7 @@ def dead_letter(message: Message, error: BaseException, attempts: int, topic: st
 
 def failed_call(message: Message, error: BaseException) -> Fault:
     """The fault that ends a run whose callable failed on a message."""
-    log.debug("traceback of the failure on %s", message.place, exc_info=error)
+    log.debug("traceback of the failure on %s\n%s", message.place, trace(error))
     return Fault(
         ExitCode.CALLABLE_FAILED,
         f"the callable failed on {message.place}: {reason(error)} (not committed; FOGVERSE_LOG_LEVEL=debug "

@@ -37,18 +37,20 @@ def is_journal(variable: str, descriptor: int) -> bool:
     return variable == f"{found.st_dev}:{found.st_ino}"
 
 
-def configure(level: str, environ: Mapping[str, str]) -> None:
+def configure(level: str, environ: Mapping[str, str], who: str = "") -> None:
     """Send the log to stderr; for the journal if systemd connected stderr to it (``JOURNAL_STREAM``).
 
     Args:
         level: debug, info, warning or error.
         environ: environment variables.
+        who: what each line begins with, for a process that is not the only one there.
     """
+    who = who.replace("%", "%%")
     output = logging.StreamHandler(sys.stderr)
     if is_journal(environ.get("JOURNAL_STREAM", ""), sys.__stderr__.fileno() if sys.__stderr__ else -1):
-        output.setFormatter(JournalFormatter("%(message)s"))
+        output.setFormatter(JournalFormatter(f"{who}%(message)s"))
     else:
-        output.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        output.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {who}%(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(level.upper())

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
 from time import monotonic
-from typing import cast
 
 from fogverse.assignment import Partition, Ticket
 from fogverse.bounds import Bounds
 from fogverse.commits import EVERY
-from fogverse.coroutines import Coroutines
+from fogverse.crews import crew, packing
 from fogverse.engine import BUSY_S, IDLE_S, Engine
 from fogverse.exit_codes import ExitCode
 from fogverse.failures import dead_letter, delay_s, failed_call, reason
@@ -22,10 +20,9 @@ from fogverse.lifecycle import Lifecycle
 from fogverse.message import Message
 from fogverse.meter import Meter
 from fogverse.pool import Pool
-from fogverse.process import AsyncProcess, PlainProcess, Process, is_coroutine_function
+from fogverse.process import Process
 from fogverse.settings import Settings
 from fogverse.stopping import Stopping
-from fogverse.threads import Crew, Threads
 from fogverse.throttle import Throttle
 
 log = logging.getLogger(__name__)
@@ -46,7 +43,7 @@ class Parallel(Engine):
     def __init__(
         self,
         settings: Settings,
-        process: Process,
+        process: Process | str,
         meter: Meter,
         stopping: Stopping,
         lifecycle: Lifecycle,
@@ -57,7 +54,9 @@ class Parallel(Engine):
         self._bounds = Bounds(
             self._source, self._assignment, settings.max_in_flight, int(settings.max_in_flight_mb * 1e6)
         )
-        self._pool = Pool(partial(_crew, settings, process, meter), settings.ordering, self._abandoned)
+        self._pool = Pool(
+            partial(crew, settings, process, meter, stopping), settings.ordering, self._abandoned, packing(settings)
+        )
         self._settings = settings
         self._given_up: set[Partition] = set()
         self._throttle = Throttle()
@@ -65,11 +64,11 @@ class Parallel(Engine):
 
     def run(self) -> ExitCode:
         """Process until stopped, then drain. Blocks; returns how it ended."""
-        self._pool.start()
         try:
+            self._pool.crew.start()
             return super().run()
         finally:
-            self._pool.close()
+            self._pool.crew.close()
 
     def _advance(self) -> None:
         self._sink.serve()
@@ -133,6 +132,9 @@ class Parallel(Engine):
 
     def _failed(self, job: Job, error: BaseException) -> None:
         settings, message = self._settings, job.ticket.message
+        if job.together > 1:
+            self._part(job, error)
+            return
         job.failures += 1
         if job.failures <= settings.retries:
             if job.partition in self._given_up:
@@ -159,6 +161,23 @@ class Parallel(Engine):
             self._fault = self._fault or failed_call(message, error)
             self._pool.halt(job)
 
+    def _part(self, job: Job, error: BaseException) -> None:
+        """A batch has failed: nobody knows on which of its messages, so each is tried alone."""
+        if job.partition in self._given_up:
+            self._abandoned(job)
+            self._pool.halt(job)
+            return
+        if self._throttle.allows("batch"):
+            log.warning(
+                "the callable failed on a batch of %d with %s: %s (its messages are tried one by one)",
+                job.together,
+                job.ticket.message.place,
+                reason(error),
+            )
+        job.single = True
+        self._meter.message_retried()
+        self._pool.retry(job, 0)
+
     def _bury(self, job: Job, error: BaseException, topic: str) -> None:
         message = job.ticket.message
         if self._throttle.allows("dead letter"):
@@ -169,6 +188,9 @@ class Parallel(Engine):
 
     def _look(self) -> None:
         super()._look()
+        if self._pool.crew.fault is not None:
+            raise self._pool.crew.fault
+        self._pool.look()
         self._name_stuck()
 
     def _name_stuck(self) -> None:
@@ -179,7 +201,15 @@ class Parallel(Engine):
         for job in lasting:
             if not job.stuck:
                 job.stuck = True
-                log.warning("stuck: the callable has been working on %s for %.0f s", job.ticket.message.place, limit_s)
+                replaced = self._pool.crew.interrupt(
+                    job, f"it took longer than {limit_s:g} s, and its worker was replaced"
+                )
+                log.warning(
+                    "stuck: the callable has been working on %s for %.0f s%s",
+                    job.ticket.message.place,
+                    limit_s,
+                    "; its worker is replaced" if replaced else "",
+                )
         self._meter.stuck(tuple(sorted(job.ticket.message.place for job in lasting)[:STUCK_NAMED]))
 
     def _abandoned(self, job: Job) -> None:
@@ -194,7 +224,7 @@ class Parallel(Engine):
         deadline = monotonic() + timeout_s
         self._given_up = set(partitions)
         self._pool.trim(partitions)
-        while self._pool.of(partitions) and (left := deadline - monotonic()) > 0:
+        while self._pool.of(partitions) and self._pool.crew.fault is None and (left := deadline - monotonic()) > 0:
             self._settle(min(left, BUSY_S))
             self._sink.serve()
             if not in_fetch:
@@ -207,9 +237,3 @@ class Parallel(Engine):
 
     def _losing(self, partitions: list[Partition]) -> None:
         self._pool.fence(partitions)
-
-
-def _crew(settings: Settings, process: Process, meter: Meter, done: SimpleQueue[Job]) -> Crew:
-    if is_coroutine_function(process):
-        return Coroutines(cast("AsyncProcess", process), settings.workers, settings.target_topic, meter, done)
-    return Threads(cast("PlainProcess", process), settings.workers, settings.target_topic, meter, done)

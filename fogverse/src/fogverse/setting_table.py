@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+MODES = ("thread", "process")
 ORDERINGS = ("none", "key", "partition")
 ON_FAILURE = ("stop", "dead_letter")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -96,6 +97,16 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _milliseconds(text: str) -> float:
+    try:
+        milliseconds = float(text)
+    except ValueError:
+        milliseconds = math.nan
+    if not 0 <= milliseconds <= 60_000:  # noqa: PLR2004 -- said in the message
+        raise ValueError("a number of milliseconds from 0 to 60000 is needed")
+    return milliseconds
+
+
 def _one_of(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in allowed:
@@ -164,6 +175,29 @@ TABLE = (
         unit="messages",
     ),
     Setting(
+        "mode",
+        "FOGVERSE_MODE",
+        _one_of(*MODES),
+        "where the callable works: thread, or process (one for each worker, which imports it) for work that computes",
+        default="thread",
+    ),
+    Setting(
+        "batch",
+        "FOGVERSE_BATCH",
+        _count(10_000),
+        "the callable takes a list of up to so many messages, and each worker works on one list at a time",
+        fallback="none: it takes one message, not a list",
+        unit="messages",
+    ),
+    Setting(
+        "batch_wait_ms",
+        "FOGVERSE_BATCH_WAIT_MS",
+        _milliseconds,
+        "how long a message waits for a batch to become full while a worker is free",
+        default="50",
+        unit="milliseconds",
+    ),
+    Setting(
         "ordering",
         "FOGVERSE_ORDERING",
         _one_of(*ORDERINGS),
@@ -220,7 +254,7 @@ TABLE = (
         "message_timeout_s",
         "FOGVERSE_MESSAGE_TIMEOUT_S",
         _seconds,
-        "how long a call may last before its message is named as stuck, in the log and in reports",
+        "how long a call may last before its message is named as stuck; with mode process its worker is replaced",
         fallback="none",
         unit="seconds",
     ),

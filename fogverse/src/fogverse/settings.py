@@ -44,6 +44,9 @@ class Settings:
     host: str
     target_topic: str | None = None
     workers: int = 1
+    mode: str = "thread"
+    batch: int | None = None
+    batch_wait_ms: float = 50.0
     ordering: str = "none"
     max_in_flight: int = 1000
     max_in_flight_mb: float = 32.0
@@ -98,6 +101,11 @@ class Settings:
         reason = refusal(values.get("ordering", "none")) if values.get("autoscale") else None
         if reason is not None:
             problems.append(f"FOGVERSE_AUTOSCALE (--autoscale): {reason}")
+        batch, most = values.get("batch"), values.get("max_in_flight")
+        if batch is not None and most is not None and batch > most:
+            problems.append(
+                f"FOGVERSE_BATCH={batch} (--batch) is more than FOGVERSE_MAX_IN_FLIGHT={most}: no batch would be full"
+            )
         if problems:
             raise SettingsError(problems)
         return cls(**_failing(_named(values)), security=security)

@@ -3,56 +3,77 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from queue import SimpleQueue
 from time import monotonic
-from typing import Protocol
+from typing import Any
 
+from fogverse.call import Call
+from fogverse.faults import Fault
 from fogverse.job import Job
-from fogverse.message import Message, Returned, outputs_of
+from fogverse.message import Message, Output
 from fogverse.meter import Meter
 
 #: Seconds that ending waits for workers that have nothing to do any more.
 JOIN_S = 1.0
 
 
-class Crew(Protocol):
+class Crew(ABC):
     """Whoever calls the callable. Every job given comes back through the ``done`` queue, whatever happens."""
 
+    @abstractmethod
     def start(self) -> None:
         """Begin to work."""
 
-    def give(self, job: Job) -> None:
-        """Have a job done, after those given before. Never blocks."""
+    @abstractmethod
+    def give(self, jobs: list[Job]) -> None:
+        """Have jobs done by one worker, after those given before. Never blocks."""
 
+    @abstractmethod
     def close(self) -> None:
         """End the workers; one that is still in the callable is left behind."""
 
+    @property
+    def fault(self) -> Fault | None:
+        """Why nobody works any more, if so: then jobs do not come back either."""
+        return None
 
-class Threads:
+    def recall(self, older_s: float) -> None:  # noqa: B027 -- threads look at ``dropped`` themselves
+        """Have what has been with a worker for so long, and is not begun, come back."""
+
+    def watch(self) -> None:  # noqa: B027 -- threads note it themselves
+        """Note when the calls under way began."""
+
+    def interrupt(self, job: Job, why: str) -> bool:  # noqa: ARG002 -- nothing in Python can interrupt a thread
+        """End the call for this job, which then fails for that reason; False if it cannot be ended."""
+        return False
+
+
+class Threads(Crew):
     """Calls a plain function in a fixed number of threads.
 
     Args:
         process: the function.
         workers: threads.
-        target_topic: where outputs go that name no topic.
+        call: whether it takes one message or a list, and what it may return.
         meter: told when a call begins and ends.
         done: where jobs go after their call, and those that were dropped before it.
     """
 
     def __init__(
         self,
-        process: Callable[[Message], Returned],
+        process: Callable[[Any], object],
         workers: int,
-        target_topic: str | None,
+        call: Call,
         meter: Meter,
-        done: SimpleQueue[Job],
+        done: SimpleQueue[list[Job]],
     ) -> None:
         self._process = process
-        self._target_topic = target_topic
+        self._shape = call
         self._meter = meter
         self._done = done
-        self._given: SimpleQueue[Job | None] = SimpleQueue()
+        self._given: SimpleQueue[list[Job] | None] = SimpleQueue()
         # Daemons: a function that never returns must not keep the process alive after its drain.
         self._threads = [
             threading.Thread(target=self._work, name=f"fogverse-worker-{number}", daemon=True)
@@ -64,9 +85,9 @@ class Threads:
         for thread in self._threads:
             thread.start()
 
-    def give(self, job: Job) -> None:
-        """Queue a job."""
-        self._given.put(job)
+    def give(self, jobs: list[Job]) -> None:
+        """Queue jobs."""
+        self._given.put(jobs)
 
     def close(self) -> None:
         """End the threads; one that is still in the function is left behind."""
@@ -77,23 +98,46 @@ class Threads:
             thread.join(max(0.0, deadline - monotonic()))
 
     def _work(self) -> None:
-        while (job := self._given.get()) is not None:
-            if not job.dropped:
-                self._call(job)
-            self._done.put(job)
-            del job  # a worker that waits must not keep the last message in memory
+        while (jobs := self._given.get()) is not None:
+            live = [job for job in jobs if not job.dropped]
+            if live:
+                self._call(live)
+            self._done.put(jobs)
+            del jobs, live  # a worker that waits must not keep the last message in memory
 
-    def _call(self, job: Job) -> None:
-        message = job.ticket.message
-        job.error = None
-        job.started_s = monotonic()
-        job.ended_s = 0.0  # in this order: the loop looks for calls that last
+    def _call(self, jobs: list[Job]) -> None:
+        messages = begun(jobs)
         self._meter.call_began()
         try:
-            # A generator does its work while it is read: that is the function's time and its failure too.
-            job.outputs = outputs_of(self._process(message), message, self._target_topic)
+            ended(jobs, self._shape.outputs(self._process(self._shape.argument(messages)), messages))
         except (Exception, SystemExit) as error:
-            job.error = error
+            failed(jobs, error)
         finally:
             self._meter.call_ended()
-            job.ended_s = monotonic()
+
+
+def begun(jobs: list[Job]) -> list[Message]:
+    """Note that one call for these jobs begins; returns their messages."""
+    now = monotonic()
+    for job in jobs:
+        job.error = None
+        job.together = len(jobs)
+        job.started_s = now
+        job.ended_s = 0.0  # in this order: the loop looks for calls that last
+    return [job.ticket.message for job in jobs]
+
+
+def ended(jobs: list[Job], outputs: list[list[Output]]) -> None:
+    """Note that it has returned."""
+    now = monotonic()
+    for job, mine in zip(jobs, outputs, strict=True):
+        job.outputs = mine
+        job.ended_s = now
+
+
+def failed(jobs: list[Job], error: BaseException) -> None:
+    """Note that it has raised."""
+    now = monotonic()
+    for job in jobs:
+        job.error = error
+        job.ended_s = now

@@ -4,19 +4,48 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from time import monotonic, process_time
+from time import monotonic
 
-_STATM = Path("/proc/self/statm")
+_PROC = Path("/proc")
 
 
 def rss_mb() -> float | None:
-    """Resident memory of this process in MB (10^6 bytes); None where there is no /proc."""
+    """Resident memory of this process and its worker processes in MB (10^6 bytes); None where there is no /proc."""
     try:
-        pages = int(_STATM.read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        pages = _pages("self")
     except (OSError, ValueError, IndexError):
         return None
+    for child in _children():
+        with suppress(OSError, ValueError, IndexError):  # it has just ended
+            pages += _pages(child)
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and its worker processes, those that have ended included."""
+    times = os.times()
+    seconds = times.user + times.system + times.children_user + times.children_system
+    for child in _children():
+        with suppress(OSError, ValueError, IndexError):
+            # Behind the name, which may contain anything: user and system time, proc(5).
+            fields = (_PROC / child / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def _pages(process: str) -> int:
+    return int((_PROC / process / "statm").read_text(encoding="ascii").split()[1])
+
+
+def _children() -> list[str]:
+    """Processes that any of this one's threads has started; none where the system does not tell."""
+    found: list[str] = []
+    with suppress(OSError):
+        for task in (_PROC / "self" / "task").iterdir():
+            found += (task / "children").read_text(encoding="ascii").split()
+    return found
 
 
 def available_mb() -> float | None:
@@ -47,14 +76,14 @@ def _group_mb() -> float | None:
 
 
 class CpuShare:
-    """CPU taken by all threads of this process since the last question.
+    """CPU taken by this process and its workers since the last question.
 
     Args:
         wall: monotonic seconds.
-        cpu: CPU seconds of the process.
+        cpu: CPU seconds taken so far.
     """
 
-    def __init__(self, wall: Callable[[], float] = monotonic, cpu: Callable[[], float] = process_time) -> None:
+    def __init__(self, wall: Callable[[], float] = monotonic, cpu: Callable[[], float] = cpu_s) -> None:
         self._wall, self._cpu = wall, cpu
         self._last = wall(), cpu()
 
