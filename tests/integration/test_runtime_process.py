@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from confluent_kafka.cimpl import NewTopic
 
 from fogverse import ExitCode
 from lab.broker import LocalBroker
@@ -47,6 +48,10 @@ def batches(messages):
 
 async def awaits_batches(messages):
     return batches(messages)
+
+def grow(message):
+    value = message.value
+    return [value, Output(value * int(value)), value] if value.isdigit() else value
 
 def too_few(messages):
     return [b"x"] * (len(messages) + 1)
@@ -220,3 +225,28 @@ def test_one_stuck_message_holds_up_no_other_worker(pipeline: Keyed) -> None:
         assert time.monotonic() - began < 15
         assert instance.stop() == ExitCode.DRAIN_OVERRUN
     assert pipeline.committed() == [300]
+
+
+def test_an_output_that_is_too_large_buries_its_message_and_no_other(pipeline: Keyed) -> None:
+    """Else one picture that is too large stops a service for good, or takes along what was sent with it."""
+    dead = f"{pipeline.source}.dead"
+    pipeline.create(pipeline.source, pipeline.observer, dead)
+    target = NewTopic(pipeline.target, 1, 1, config={"max.message.bytes": "20000"})
+    pipeline.admin.create_topics([target])[pipeline.target].result(10)
+    good = [f"m{n}" for n in range(400)]
+    # The broker refuses the first one, the client itself the second one.
+    pipeline.put([*good[:200], "30000", *good[200:300], "300000", *good[300:]])
+    with pipeline.running("grow", FOGVERSE_ON_FAILURE="dead_letter") as instance:
+        finished_and_stopped(pipeline, instance, [402])
+    out = pipeline.out()
+    assert {name: count for name, count in out.items() if name.startswith("m")} == dict.fromkeys(good, 1)
+    letters = {record.value(): dict(record.headers() or []) for record in pipeline.records(dead)}
+    assert letters.keys() == {b"30000", b"300000"}
+    for value, size in ((b"30000", 150_000), (b"300000", 1_800_000)):
+        reason = (letters[value]["fogverse-reason"] or b"").decode()
+        assert reason.startswith(f"TooLargeError: an output of {size} bytes for topic {pipeline.target} is refused")
+        assert letters[value]["fogverse-attempts"] == b"1"
+    totals = Counter[str]()
+    for report in pipeline.reports():
+        totals.update({name: report[name] for name in ("consumed", "failed", "dead_letters")})
+    assert totals == {"consumed": 400, "failed": 2, "dead_letters": 2}

@@ -23,15 +23,17 @@ class Ticket:
         outputs: how many outputs it has.
         unacknowledged: how many of them the broker has not acknowledged yet.
         dead: its one output is a dead letter: the callable failed on it for good.
+        attempts: how often the callable was called.
     """
 
-    __slots__ = ("_tracker", "dead", "message", "outputs", "unacknowledged")
+    __slots__ = ("_tracker", "attempts", "dead", "message", "outputs", "unacknowledged")
 
     def __init__(self, message: Message, tracker: OffsetTracker) -> None:
         self.message = message
         self.outputs = 0
         self.unacknowledged = 0
         self.dead = False
+        self.attempts = 1
         self._tracker = tracker
 
     def finish(self) -> None:

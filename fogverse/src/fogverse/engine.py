@@ -74,7 +74,7 @@ class Engine(ABC):
         self._leaving = False
         self._assignment = Assignment()
         try:
-            self._sink = Sink(producer_config(settings), self._finished, stopping, lifecycle.seen)
+            self._sink = Sink(producer_config(settings), self._finished, self._too_large, stopping, lifecycle.seen)
             self._source = Source(
                 consumer_config(settings),
                 settings.source_topic,
@@ -137,10 +137,17 @@ class Engine(ABC):
 
     def _emit(self, ticket: Ticket, outputs: list[Output]) -> None:
         ticket.outputs = ticket.unacknowledged = len(outputs)
+        is_dead = ticket.dead
         for output in outputs:
             self._sink.send(output, ticket)
+            if ticket.dead != is_dead:
+                break  # it was too large: the dead letter is on its way instead of all of them
         if not outputs:
             self._finished(ticket)
+
+    def _too_large(self, ticket: Ticket, output: Output, error: KafkaError) -> Output | None:  # noqa: ARG002
+        """The dead letter for a message with an output that nobody takes; None: the run ends."""
+        return None
 
     def _finished(self, ticket: Ticket) -> None:
         ticket.finish()

@@ -33,6 +33,10 @@ class FailedElsewhere(Exception):  # noqa: N818 -- tells of an error, is none of
         self.trace = trace
 
 
+class TooLargeError(ValueError):
+    """An output that neither the producer nor any broker takes, since it is too large."""
+
+
 def reason(error: BaseException) -> str:
     """An exception in one line."""
     return error.reason if isinstance(error, FailedElsewhere) else " ".join(f"{type(error).__name__}: {error}".split())

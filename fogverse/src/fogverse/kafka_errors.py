@@ -32,6 +32,11 @@ def is_bad_record(error: KafkaError) -> bool:
     return error.code() in _BAD_RECORD
 
 
+def is_too_large(error: KafkaError) -> bool:
+    """True if the record is larger than the producer or the broker allows, or was sent along with such a one."""
+    return error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+
+
 def is_rebalance(error: KafkaError) -> bool:
     """True if it passes with the rebalance."""
     return error.code() in _REBALANCE

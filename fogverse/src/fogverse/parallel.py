@@ -7,17 +7,19 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
+from confluent_kafka import KafkaError
+
 from fogverse.assignment import Partition, Ticket
 from fogverse.bounds import Bounds
 from fogverse.commits import EVERY
 from fogverse.crews import crew, packing
 from fogverse.engine import BUSY_S, IDLE_S, Engine
 from fogverse.exit_codes import ExitCode
-from fogverse.failures import dead_letter, delay_s, failed_call, reason
+from fogverse.failures import TooLargeError, dead_letter, delay_s, failed_call, reason
 from fogverse.faults import Fault
 from fogverse.job import Job
 from fogverse.lifecycle import Lifecycle
-from fogverse.message import Message
+from fogverse.message import Message, Output
 from fogverse.meter import Meter
 from fogverse.pool import Pool
 from fogverse.process import Process
@@ -122,6 +124,7 @@ class Parallel(Engine):
                 self._produce(job)
 
     def _produce(self, job: Job) -> None:
+        job.ticket.attempts = job.failures + 1
         try:
             self._emit(job.ticket, job.outputs)
         except Fault as fault:
@@ -185,6 +188,16 @@ class Parallel(Engine):
         job.ticket.dead = True
         job.outputs = [dead_letter(message, error, job.failures, topic)]
         self._produce(job)
+
+    def _too_large(self, ticket: Ticket, output: Output, error: KafkaError) -> Output | None:
+        if self._settings.on_failure != "dead_letter":
+            return None
+        topic = self._settings.dead_letter_topic or ""
+        size = len(output.value or b"")
+        refusal = TooLargeError(f"an output of {size} bytes for topic {output.topic} is refused: {error.str()}")
+        if self._throttle.allows("dead letter"):
+            log.error("%s: %s (dead letter to %s)", ticket.message.place, refusal, topic)
+        return dead_letter(ticket.message, refusal, ticket.attempts, topic)
 
     def _look(self) -> None:
         super()._look()

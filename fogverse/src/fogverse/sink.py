@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -13,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from fogverse.assignment import Ticket
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
-from fogverse.kafka_errors import is_bad_record, is_refusal, is_unknown_topic, passing
+from fogverse.kafka_errors import is_bad_record, is_refusal, is_too_large, is_unknown_topic, passing
 from fogverse.message import Output
 from fogverse.stopping import Stopping
 from fogverse.throttle import Throttle
@@ -35,6 +36,7 @@ class Sink:
     Args:
         config: librdkafka's configuration.
         finished: called with the ticket when all its outputs are acknowledged.
+        too_large: called with an output that no broker takes; gives the dead letter to write instead, or None.
         stopping: bounds the wait for room in the producer's queue.
         waiting: called now and then during that wait, which may be as long as an outage.
 
@@ -46,11 +48,14 @@ class Sink:
         self,
         config: dict[str, Any],
         finished: Callable[[Ticket], None],
+        too_large: Callable[[Ticket, Output, KafkaError], Output | None],
         stopping: Stopping,
         waiting: Callable[[], None],
     ) -> None:
         self.fault: Fault | None = None
         self._finished = finished
+        self._too_large = too_large
+        self._alone: deque[tuple[Output, Ticket, bool]] = deque()
         self._stopping = stopping
         self._waiting = waiting
         self._outstanding = 0
@@ -61,12 +66,12 @@ class Sink:
     @property
     def outstanding(self) -> int:
         """Outputs handed over and not acknowledged."""
-        return self._outstanding
+        return self._outstanding + len(self._alone)
 
     @property
     def full(self) -> bool:
         """Whether no further message should be begun for now."""
-        return self._outstanding >= LIMIT
+        return self._outstanding >= LIMIT or bool(self._alone)
 
     def send(self, output: Output, ticket: Ticket) -> None:
         """Hand over one output of a message. Blocks, serving callbacks, while the producer's queue is full.
@@ -74,7 +79,53 @@ class Sink:
         Raises:
             Fault: the producer will not take it, or stopping could not wait any longer.
         """
-        callback = partial(self._answered, ticket)
+        if self._alone:
+            self._alone.append((output, ticket, ticket.dead))
+        else:
+            self._produce(output, ticket, is_letter=ticket.dead, alone=False)
+
+    def serve(self, timeout_s: float = 0) -> None:
+        """Run the callbacks of outputs acknowledged meanwhile."""
+        self._poll(timeout_s)
+
+    def watch(self) -> None:
+        """Say, at most once per ten seconds, when nothing has been acknowledged for long."""
+        waited = monotonic() - self._progress
+        if self._outstanding and waited > STALL_S and self._throttle.allows("stalled"):
+            log.warning("%s", self.unacknowledged(f"no acknowledgement for {waited:.0f} s"))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is acknowledged; False if the time was too short or an output failed."""
+        deadline = monotonic() + timeout_s
+        while self.outstanding and self.fault is None and (left := deadline - monotonic()) > 0:
+            self._poll(min(left, 0.1))
+            self.watch()
+        return not self.outstanding
+
+    def close(self) -> None:
+        """Drop what is still queued, so that ending the process waits for nothing."""
+        self._producer.purge()
+        self._poll(0)
+
+    def unacknowledged(self, why: str) -> str:
+        """The state of things in words."""
+        return (
+            f"{self.outstanding} outputs are not acknowledged, {why}: "
+            "is the broker reachable, and does the target topic exist?"
+        )
+
+    def _poll(self, timeout_s: float) -> None:
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:  # it raises what ended the producer for good
+            self._failed(error.args[0])
+        while self._alone and not self._outstanding and self.fault is None:
+            output, ticket, is_letter = self._alone.popleft()
+            if is_letter == ticket.dead:  # else its message has a dead letter by now
+                self._produce(output, ticket, is_letter=is_letter, alone=True)
+
+    def _produce(self, output: Output, ticket: Ticket, *, is_letter: bool, alone: bool) -> None:
+        callback = partial(self._answered, output, ticket, is_letter, alone)
         while True:
             try:
                 self._producer.produce(
@@ -90,6 +141,8 @@ class Sink:
                 self._waiting()
                 continue
             except KafkaException as error:
+                if is_too_large(error.args[0]) and self._buried(output, ticket, is_letter, error.args[0]):
+                    return
                 self._poll(0)  # after a fatal error produce() says just that; the callback tells which
                 raise self.fault or self._verdict(error.args[0], ticket) from None
             break
@@ -97,51 +150,36 @@ class Sink:
             self._progress = monotonic()
         self._outstanding += 1
 
-    def serve(self, timeout_s: float = 0) -> None:
-        """Run the callbacks of outputs acknowledged meanwhile."""
-        self._poll(timeout_s)
-
-    def watch(self) -> None:
-        """Say, at most once per ten seconds, when nothing has been acknowledged for long."""
-        waited = monotonic() - self._progress
-        if self._outstanding and waited > STALL_S and self._throttle.allows("stalled"):
-            log.warning("%s", self.unacknowledged(f"no acknowledgement for {waited:.0f} s"))
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until everything is acknowledged; False if the time was too short or an output failed."""
-        deadline = monotonic() + timeout_s
-        while self._outstanding and self.fault is None and (left := deadline - monotonic()) > 0:
-            self._poll(min(left, 0.1))
-            self.watch()
-        return not self._outstanding
-
-    def close(self) -> None:
-        """Drop what is still queued, so that ending the process waits for nothing."""
-        self._producer.purge()
-        self._poll(0)
-
-    def unacknowledged(self, why: str) -> str:
-        """The state of things in words."""
-        return (
-            f"{self._outstanding} outputs are not acknowledged, {why}: "
-            "is the broker reachable, and does the target topic exist?"
-        )
-
-    def _poll(self, timeout_s: float) -> None:
-        try:
-            self._producer.poll(timeout_s)
-        except KafkaException as error:  # it raises what ended the producer for good
-            self._failed(error.args[0])
-
-    def _answered(self, ticket: Ticket, error: KafkaError | None, _record: object) -> None:
+    def _answered(
+        self, output: Output, ticket: Ticket, is_letter: bool, alone: bool, error: KafkaError | None, _record: object
+    ) -> None:
         self._outstanding -= 1
+        if is_letter != ticket.dead:
+            return  # another output of its message was too large: the dead letter counts
         if error is not None:
+            if is_too_large(error):
+                if not alone:
+                    # The broker refuses what was sent together as a whole: which one it means shows one by one.
+                    self._alone.append((output, ticket, is_letter))
+                    return
+                if self._buried(output, ticket, is_letter, error):
+                    return
             self.fault = self.fault or self._verdict(error, ticket)
             return
         self._progress = monotonic()
         ticket.unacknowledged -= 1
         if not ticket.unacknowledged:
             self._finished(ticket)
+
+    def _buried(self, output: Output, ticket: Ticket, is_letter: bool, error: KafkaError) -> bool:
+        """Write a dead letter for the message of an output that nobody takes; False if that is not wanted."""
+        letter = None if is_letter else self._too_large(ticket, output, error)
+        if letter is None:
+            return False
+        ticket.dead = True
+        ticket.outputs = ticket.unacknowledged = 1
+        self._alone.appendleft((letter, ticket, True))
+        return True
 
     def _failed(self, error: KafkaError) -> None:
         if is_refusal(error):
