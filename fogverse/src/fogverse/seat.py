@@ -6,29 +6,23 @@ import fcntl
 import logging
 import os
 import pickle
-import signal
 import struct
-import subprocess
-import sys
 import termios
 import threading
-from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
 from time import monotonic
 
+from fogverse.child import Child
 from fogverse.exit_codes import ExitCode
 from fogverse.failures import FailedElsewhere, reason
 from fogverse.faults import Fault
 from fogverse.job import Job
 from fogverse.message import Output
 from fogverse.meter import Meter
-from fogverse.plan import Failure, Hello, Plan, Reply
+from fogverse.plan import Failure, Plan, Reply
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a worker without work has to end by itself.
-END_S = 1.0
 #: Deaths one after the other, without any answer in between, after which it is not replaced any more.
 DEATHS = 5
 #: Bytes that a pipe can hold: more messages than any bundle has.
@@ -37,9 +31,6 @@ CLAIMS = 65_536
 
 class Seat:
     """A thread that keeps one worker process and does bundles with it.
-
-    The same thread starts, serves and reaps its workers: Linux ends a process that is bound to its parent
-    with the *thread* that started it.
 
     Args:
         plan: what the worker is told.
@@ -66,7 +57,7 @@ class Seat:
         self._since_s = 0.0
         self._why = ""
         self._deaths = 0
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._claims, self._put_claims = os.pipe()
         os.set_blocking(self._claims, False)
 
@@ -98,7 +89,7 @@ class Seat:
                 return False
             back = self._take_back()
             self._why = why
-            _kill(self._child)
+            self._child.kill()
         if back:
             self._done.put(back)
         return True
@@ -108,67 +99,42 @@ class Seat:
         self._closing = True
         with self._lock:
             if now and self._child is not None:
-                _kill(self._child)
+                self._child.kill()
 
     # What follows runs in the seat's thread.
 
     def _work(self) -> None:
-        connection = self._start()
+        child = self._start()
         self.settled.set()
         while (jobs := self._given.get()) is not None:
-            if connection is None:
+            if child is None:
                 self._return(jobs)
-                continue
-            if not self._do(connection, jobs):
-                connection.close()
-                connection = self._replace()
+            elif not self._do(child, jobs):
+                child = self._replace()
             del jobs  # a seat that waits must not keep the last messages in memory
-        if connection is not None:
-            connection.close()
-            self._reap()
+        if child is not None:
+            self._reap(child)
         with self._lock:
             os.close(self._claims)
             os.close(self._put_claims)
 
-    def _start(self) -> Connection | None:
+    def _start(self) -> Child | None:
         """A worker that has imported the callable; None if there is none to be had."""
-        ours, theirs = Pipe()
-        command = [sys.executable, *(f"-W{option}" for option in sys.warnoptions), "-m", "fogverse.worker"]
-        descriptors = (theirs.fileno(), self._claims)
         try:
-            # A group of its own: Ctrl-C at the terminal is for the parent, and a kill takes along what it started.
-            child = subprocess.Popen(
-                [*command, *map(str, descriptors), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=descriptors,
-                process_group=0,
-            )
-        except OSError as error:
-            self.fault = Fault(ExitCode.CALLABLE_FAILED, f"cannot start worker {self._plan.number}: {error}")
+            child = Child(self._plan, self._claims)
+            with self._lock:
+                self._child = child
+                if self._closing:
+                    child.kill()
+            child.greet()
+        except Fault as fault:
+            self._child = None
+            if not self._closing:
+                self.fault = fault
             return None
-        finally:
-            theirs.close()
-        with self._lock:
-            self._child = child
-            if self._closing:
-                _kill(child)
-        try:
-            ours.send_bytes(pickle.dumps(tuple(self._plan)))
-            hello: Hello = pickle.loads(ours.recv_bytes())  # noqa: S301 -- from our own worker
-        except (EOFError, OSError):
-            hello = (
-                ExitCode.CALLABLE_FAILED,
-                f"worker {self._plan.number} {self._reap()} while it imported {self._plan.entrypoint}",
-            )
-        if hello is None:
-            return ours
-        ours.close()
-        self._reap()
-        if not self._closing:
-            self.fault = Fault(ExitCode(hello[0]), hello[1])
-        return None
+        return child
 
-    def _do(self, connection: Connection, jobs: list[Job]) -> bool:
+    def _do(self, child: Child, jobs: list[Job]) -> bool:
         """Have a bundle done; False if the worker has died over it."""
         live: list[Job] = []
         gone: list[Job] = []
@@ -182,18 +148,18 @@ class Seat:
             os.write(self._put_claims, bytes(len(live)))
         self._meter.call_began()
         try:
-            connection.send_bytes(
+            child.connection.send_bytes(
                 pickle.dumps([tuple(job.ticket.message) for job in live], protocol=pickle.HIGHEST_PROTOCOL)
             )
             over = False
             while not over:
-                reply: Reply = pickle.loads(connection.recv_bytes())  # noqa: S301 -- from our own worker
+                reply: Reply = pickle.loads(child.connection.recv_bytes())  # noqa: S301 -- from our own worker
                 over = reply[1]
                 self._note(reply)
         except Exception as error:
             if not isinstance(error, EOFError | OSError):
                 self._why = f"what it answered cannot be read: {reason(error)}"
-            self._died()
+            self._died(child)
             return False
         finally:
             self._meter.call_ended()
@@ -218,8 +184,8 @@ class Seat:
         if jobs:
             self._done.put(jobs)
 
-    def _died(self) -> None:
-        how = self._reap()
+    def _died(self, child: Child) -> None:
+        how = self._reap(child)
         with self._lock:
             back = self._take_back()
             begun, self._jobs = self._jobs[self._answered :], []
@@ -243,7 +209,7 @@ class Seat:
             self._return(back)
             self._done.put(begun)
 
-    def _replace(self) -> Connection | None:
+    def _replace(self) -> Child | None:
         if self._closing:
             return None
         if self._deaths > DEATHS:
@@ -276,25 +242,8 @@ class Seat:
         [unclaimed] = struct.unpack("i", fcntl.ioctl(self._claims, termios.FIONREAD, bytes(4)))
         return int(unclaimed)
 
-    def _reap(self) -> str:
-        """Wait for the worker's end, or bring it about; says how it ended."""
-        child = self._child
-        if child is None:
-            return "was not started"
-        try:
-            code = child.wait(END_S)
-        except subprocess.TimeoutExpired:
-            _kill(child)
-            code = child.wait()
+    def _reap(self, child: Child) -> str:
+        how = child.reap()
         with self._lock:
             self._child = None
-        if code >= 0:
-            return f"ended with exit code {code}"
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return f"was ended by {signal.Signals(-code).name}{hint}"
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        if child.returncode is None:
-            os.killpg(child.pid, signal.SIGKILL)
+        return how
