@@ -11,6 +11,8 @@ from time import monotonic
 
 #: Lags kept exactly per interval; beyond it a fair sample is kept, so that memory stays bounded.
 SAMPLES = 1024
+#: Stuck messages named in a report.
+STUCK_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Meter:
         self._consumed = self._emitted = self._failed = self._in_flight = 0
         self._retries = self._dead_letters = 0
         self._stuck: tuple[str, ...] = ()
+        self._were_stuck: set[str] = set()
         self._lags: list[float] = []
         # The latest of an interval; a deque takes and gives whole items without the lock.
         self._queue_ms: deque[float] = deque(maxlen=SAMPLES)
@@ -128,6 +131,11 @@ class Meter:
         """The messages that are being worked on for too long just now."""
         self._stuck = places
 
+    def was_stuck(self, place: str) -> None:
+        """A message was, and its call has been ended: the next report still names it."""
+        with self._lock:
+            self._were_stuck.add(place)
+
     def message_dropped(self) -> None:
         """A message begun was given up: its partition went to another instance, or the run ends."""
         with self._lock:
@@ -147,12 +155,13 @@ class Meter:
                 _percentile(self._lags, 95),
                 self._retries,
                 self._dead_letters,
-                self._stuck,
+                tuple(sorted({*self._stuck, *self._were_stuck})[:STUCK_NAMED]),
                 _percentile(_emptied(self._queue_ms), 95),
                 _percentile(process_ms := _emptied(self._process_ms), 50),
                 _percentile(process_ms, 95),
             )
             self._retries = self._dead_letters = 0
+            self._were_stuck.clear()
             self._since = self._marked
             self._busy_s = 0.0
             self._consumed = self._emitted = self._failed = 0

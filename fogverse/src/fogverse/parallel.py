@@ -29,8 +29,6 @@ from fogverse.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
-#: Stuck messages named in a report.
-STUCK_NAMED = 8
 #: Messages begun before the loop looks at what is done again.
 FETCH_AT_ONCE = 64
 
@@ -217,13 +215,15 @@ class Parallel(Engine):
                 replaced = self._pool.crew.interrupt(
                     job, f"it took longer than {limit_s:g} s, and its worker was replaced"
                 )
+                if replaced:
+                    self._meter.was_stuck(job.ticket.message.place)
                 log.warning(
                     "stuck: the callable has been working on %s for %.0f s%s",
                     job.ticket.message.place,
                     limit_s,
                     "; its worker is replaced" if replaced else "",
                 )
-        self._meter.stuck(tuple(sorted(job.ticket.message.place for job in lasting)[:STUCK_NAMED]))
+        self._meter.stuck(tuple(job.ticket.message.place for job in lasting))
 
     def _abandoned(self, job: Job) -> None:
         self._meter.message_dropped()
