@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
 #: Record headers as Kafka has them: ordered, names may repeat, a value may be null.
@@ -47,12 +47,15 @@ class Output(NamedTuple):
         key: key of the new record; records with the same key go to the same partition.
         headers: headers of the new record.
         topic: where to; None means the target topic of the settings.
+        delivered: called with topic, partition and offset once the broker has acknowledged it, in the thread of
+            the loop, which it must not hold up; never called for an output that is given up.
     """
 
     value: bytes | None
     key: bytes | None = None
     headers: Headers = ()
     topic: str | None = None
+    delivered: Callable[[str, int, int], None] | None = None
 
 
 #: What a callable may return. Plain bytes mean "the same record with a new value": key and headers are kept.
@@ -84,11 +87,12 @@ def outputs_of(returned: object, message: Message, target_topic: str | None) -> 
 
 
 def _one(item: object, message: Message, target_topic: str | None) -> Output:
+    delivered = None
     if isinstance(item, bytes):
         value: bytes | None = item
         key, headers, topic = message.key, message.headers, target_topic
     elif isinstance(item, Output):
-        value, key, headers, topic = item
+        value, key, headers, topic, delivered = item
         topic = topic or target_topic
         if not isinstance(value, bytes | None) or not isinstance(key, bytes | None):
             raise WrongOutputError(
@@ -102,7 +106,7 @@ def _one(item: object, message: Message, target_topic: str | None) -> Output:
         raise WrongOutputError(
             "an output but no topic for it: set FOGVERSE_TARGET_TOPIC, return Output(topic=...), or return None"
         )
-    return Output(value, key, headers, topic)
+    return Output(value, key, headers, topic, delivered)
 
 
 def _what(item: object) -> str:

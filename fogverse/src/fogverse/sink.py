@@ -9,7 +9,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from fogverse.assignment import Ticket
 from fogverse.exit_codes import ExitCode
@@ -151,7 +151,7 @@ class Sink:
         self._outstanding += 1
 
     def _answered(
-        self, output: Output, ticket: Ticket, is_letter: bool, alone: bool, error: KafkaError | None, _record: object
+        self, output: Output, ticket: Ticket, is_letter: bool, alone: bool, error: KafkaError | None, record: Message
     ) -> None:
         self._outstanding -= 1
         if is_letter != ticket.dead:
@@ -167,6 +167,8 @@ class Sink:
             self.fault = self.fault or self._verdict(error, ticket)
             return
         self._progress = monotonic()
+        if output.delivered is not None:
+            output.delivered(record.topic() or "", record.partition() or 0, record.offset() or 0)
         ticket.unacknowledged -= 1
         if not ticket.unacknowledged:
             self._finished(ticket)
