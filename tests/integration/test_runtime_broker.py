@@ -165,7 +165,11 @@ class Instance:
 
     def __init__(self, entrypoint: str, environ: dict[str, str]) -> None:
         command = [sys.executable, "-W", "error", "-m", "fogverse", "run", entrypoint]
-        self.process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+        self.start(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True))
+
+    def start(self, process: subprocess.Popen[str]) -> None:
+        """Begin to read a process' log."""
+        self.process = process
         self.log: list[str] = []
         self._grown = threading.Condition()
         self._reader = threading.Thread(target=self._read)
