@@ -221,7 +221,7 @@ def test_with_a_dead_letter_topic_it_goes_on_after_a_failure(nodes: Nodes) -> No
     assert (dead.value(), dict(dead.headers() or [])["fogverse-attempts"]) == (b"bad", b"4")
 
 
-@pytest.mark.parametrize("process", [BLOCKS, AWAITS_FOR_EVER])
+@pytest.mark.parametrize("process", [BLOCKS, AWAITS_FOR_EVER], ids=["blocks", "awaits"])
 def test_code_that_never_returns_does_not_hold_the_device(nodes: Nodes, process: str) -> None:
     """Else a drain hangs until somebody kills it, and the exit code says nothing."""
     nodes.create_all()
@@ -273,3 +273,82 @@ def test_several_topics_and_what_is_sent_beside_the_output(nodes: Nodes) -> None
         assert node.stop() == ExitCode.OK
     assert nodes.out() == {"a": 1, "b": 1, "waited for": 2}
     assert [r.value() for topic in (source, other) for r in nodes.records(f"{topic}.copy")] == [b"a", b"b"]
+
+
+SOURCE = """
+import asyncio, logging, sys
+from fogverse.compat import Producer
+
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+class Camera(Producer):
+    frames = 0
+
+    async def receive(self):
+        self.frames += 1
+        if self.frames > 200:
+            print("waits", file=sys.stderr)
+            await asyncio.sleep(600)
+        return f"f{self.frames}"
+
+
+sys.exit(asyncio.run(Camera().run()))
+"""
+
+
+def test_a_node_that_makes_its_data_loses_none_of_it_when_it_is_stopped(nodes: Nodes, tmp_path: Path) -> None:
+    """What receive() has given is sent and acknowledged, and a source that waits does not hold up the stop."""
+    nodes.create_all()
+    (tmp_path / "camera.py").write_text(SOURCE)
+    with nodes.program(tmp_path / "camera.py") as camera:
+        camera.says("waits")
+        assert camera.stop() == ExitCode.OK
+    assert nodes.out() == {f"f{n}": 1 for n in range(1, 201)}
+
+
+def test_a_node_that_produces_to_another_cluster_commits_what_is_acknowledged_there(nodes: Nodes) -> None:
+    """A fog node consumes from its own broker and produces to the cloud's (here the same one by another name)."""
+    nodes.create_all()
+    nodes.put(f"m{n}" for n in range(50))
+    with nodes.node(WORK, PRODUCER_SERVERS=nodes.bootstrap.replace("127.0.0.1", "localhost")) as node:
+        until(lambda: nodes.committed() == [50])
+        assert node.stop() == ExitCode.OK
+    assert nodes.out() == {f"M{n}": 1 for n in range(50)}
+    assert sum(report["emitted"] for report in nodes.reports()) == 0
+
+
+@pytest.mark.parametrize("where", ["_before_receive(self)", "_after_close(self)", "_before_start(self)"])
+def test_a_hook_that_raises_ends_the_node_at_once(nodes: Nodes, where: str) -> None:
+    """Else a mistake in a hook is a node that hangs, or one that looks as if it had ended well."""
+    nodes.create_all()
+    nodes.put(["a", "b", "c"])
+    process = f"""turn = 0
+
+    async def process(self, data):
+        self._closed = "close" in "{where}"
+
+    def {where}:
+        self.turn += 1
+        if self.turn == 2 or "receive" not in "{where}":
+            raise ValueError("in a hook")"""
+    began = time.monotonic()
+    with nodes.node(process) as node:
+        assert node.ends() != ExitCode.OK
+        node.says("in a hook")
+    assert time.monotonic() - began < 15
+    assert nodes.out() == {}
+
+
+def test_a_node_that_closes_itself_finishes_what_it_has_begun(nodes: Nodes) -> None:
+    """FogVerse's way for a node to end itself."""
+    nodes.create_all()
+    nodes.put(["a", "last", "b"])
+    process = """def process(self, data):
+        self._closed = data == "last"
+        return data"""
+    with nodes.node(process) as node:
+        assert node.ends() == ExitCode.OK
+    [committed] = nodes.committed()
+    assert committed in (2, 3)
+    assert nodes.out().total() == committed

@@ -120,11 +120,15 @@ class GroupMember:
         for run in self._runs:
             run.ask_to_stop(reason)
 
-    async def stop(self) -> None:
-        """Drain and leave the group; returns when that is done."""
+    async def stop(self, error: BaseException | None = None) -> None:
+        """Drain and leave the group; returns when that is done.
+
+        Args:
+            error: why the node takes no more; what is still handed to it is refused with that.
+        """
         self.ask_to_stop("the node ends")
-        if self.started:
-            await self._ended.wait()
+        while self.started and (delivery := await self.getone()) is not None:
+            delivery.fail(error or RuntimeError("the node has ended"))
 
     async def wait_ended(self) -> None:
         """Returns when it has drained and left the group, whoever asked for that."""

@@ -90,9 +90,11 @@ class Node:
         try:
             adopt_topics(self)
             await hook(self, "_before_start")
-            await settled(self._start())
+            await self._cut_short(settled(self._start()), self._stopping.wait())
             await hook(self, "_after_start")
-            await self._work(turns)
+            if self._stop_asked and self._member is not None:
+                self._member.ask_to_stop("it was asked to stop before it had started")
+            await self._cut_short(turns(), self._over())
         except SettingsError as error:
             for problem in error.problems:
                 log.error("%s", problem)  # noqa: TRY400 -- one line each; a traceback would hide them
@@ -110,15 +112,15 @@ class Node:
                 await hook(self, "_after_close")
         return code
 
-    async def _work(self, turns: Callable[[], Awaitable[None]]) -> None:
-        turning = asyncio.ensure_future(turns())
-        over = asyncio.create_task(self._over())
+    async def _cut_short(self, work: Awaitable[Any], when: Awaitable[Any]) -> None:
+        """Await some work, but cancel it when something else comes first; raises what the work raises."""
+        working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(when)
         try:
-            await asyncio.wait({turning, over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            over.cancel()
-            turning.cancel()
-            ended = await asyncio.gather(turning, over, return_exceptions=True)
+            waiting.cancel()
+            working.cancel()
+            ended = await asyncio.gather(working, waiting, return_exceptions=True)
         if isinstance(ended[0], Exception | SystemExit):
             raise ended[0]
 
@@ -138,7 +140,7 @@ class Node:
         """Let the engine drain, and callbacks hear of the last acknowledgements."""
         member = self._member
         if member is not None:
-            await member.stop()
+            await member.stop(self._failure)
             code = code or member.code
         waiting = set(getattr(self, "_callbacks", ()))
         if waiting:  # acknowledged by now, or never
@@ -174,7 +176,9 @@ class Node:
         """Whether there is no further turn."""
         member = self._member
         if member is not None and member.started:
-            return self._closed or member.ended
+            if self._closed:  # it asks for its end so; what has been begun is finished
+                member.ask_to_stop("the node has closed itself")
+            return member.ended
         return self._closed or self._stop_asked
 
     @property
