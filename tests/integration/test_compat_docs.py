@@ -23,7 +23,7 @@ from fogverse.compat import ProducerObserver
 from fogverse.topics import partitions_of
 from lab.broker import LocalBroker
 from lab.ports import free_port
-from orchestrator.broker import ledger
+from orchestrator.broker.ledger import Entry
 from orchestrator.core.report import Pair, Report, Throughput, parse
 
 pytestmark = pytest.mark.broker
@@ -55,6 +55,12 @@ class Pages(Nodes):
         finally:
             running.kill()
 
+    def counted(self) -> list[dict[str, float]]:
+        """The numbers of the master's decisions that rest on what ProducerObserver has said."""
+        entries = [Entry.decode(record.value() or b"") for record in self.records("fogverse-ledger")]
+        found = [e.body["numbers"] for e in entries if e is not None and (e.kind, e.service) == ("decision", "judge")]
+        return [n for n in found if n["output_from"] == "throughput" and (n["output_per_s"] or 0) > 5]
+
     def told(self) -> list[Report | Throughput | Pair]:
         return [parse(record.value()) for record in self.records(self.observer)]
 
@@ -74,14 +80,14 @@ def test_sending_information_to_master(pages: Pages) -> None:
     """FogVerse's examples with changed imports: the topic grows, nothing is lost, and the master is told the truth."""
     pages.create(pages.target, pages.observer)
     with pages.page("analyzer.py", CLIENT_ID="analyzer@pi-1.1") as first:
-        until(lambda: partitions_of(pages.admin, pages.source) == 1)
+        until(lambda: partitions_of(pages.admin, pages.source) == 1, within_s=60)
         with pages.page("analyzer.py", CLIENT_ID="analyzer@pi-2.1") as second:
-            until(lambda: partitions_of(pages.admin, pages.source) == 2)
+            until(lambda: partitions_of(pages.admin, pages.source) == 2, within_s=60)
             with pages.page("crawler.py") as crawler:
                 assert crawler.ends() == ExitCode.OK
             with pages.page("webhook.py") as webhook:
                 assert webhook.ends() == ExitCode.OK
-            until(lambda: pages.out().total() == 4)
+            until(lambda: pages.out().total() == 4, within_s=60)
             assert (first.stop(), second.stop()) == (ExitCode.OK, ExitCode.OK)
     assert pages.out() == Counter(
         [
@@ -129,8 +135,7 @@ def test_using_master(pages: Pages, tmp_path: Path) -> None:
             pages.page("counting_master.py", pages.bootstrap) as counting,
             pages.page("master.py", FOGVERSE_INVENTORY=str(inventory)) as master,
         ):
-            options = {"bootstrap_servers": [pages.bootstrap]}
-            until(lambda: bool(counted(options)), within_s=60)
+            until(lambda: bool(pages.counted()), within_s=60)
             counting.says("sent {", within_s=30)
             until(lambda: any("'verdicts': " in line for line in counting.log), within_s=30)
             master.process.send_signal(signal.SIGTERM)
@@ -141,18 +146,9 @@ def test_using_master(pages: Pages, tmp_path: Path) -> None:
         over.set()
         feeding.join()
         producer.flush(10)
-    numbers = counted(options)[-1]
+    numbers = pages.counted()[-1]
     assert numbers["input_per_s"] == pytest.approx(40, rel=0.4)
     assert numbers["output_per_s"] == pytest.approx(10, rel=0.4)
-
-
-def counted(options: dict[str, list[str]]) -> list[dict[str, float]]:
-    """The numbers of the decisions that rest on what the observer said."""
-    entries = ledger.read(options, "fogverse-ledger")
-    decisions = [entry.body["numbers"] for entry in entries if entry.kind == "decision" and entry.service == "judge"]
-    return [
-        n for n in decisions if n["output_from"] == "throughput" and (n["output_per_s"] or 0) > 5 and n["input_per_s"]
-    ]
 
 
 def write_inventory(folder: Path, bootstrap: str) -> Path:

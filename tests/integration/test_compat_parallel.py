@@ -101,7 +101,7 @@ def test_a_process_that_dies_is_replaced_and_its_message_buried(nodes: Nodes, tm
     dead = f"{nodes.name}.dead"
     nodes.create(dead)
     nodes.put(["a", "b", "fatal", "c", "d"])
-    variables = {"FOGVERSE_DEAD_LETTER_TOPIC": dead, "FOGVERSE_RETRIES": "8", "FOGVERSE_RETRY_DELAY_S": "0.2"}
+    variables = {"FOGVERSE_DEAD_LETTER_TOPIC": dead, "FOGVERSE_RETRIES": "5", "FOGVERSE_RETRY_DELAY_S": "0.2"}
     with parallel(nodes, tmp_path, **variables) as node:
         until(lambda: nodes.committed() == [5], within_s=60)
         assert node.stop() == ExitCode.OK

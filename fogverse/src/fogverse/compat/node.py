@@ -152,11 +152,14 @@ class Node:
 
     async def _settle(self, delivery: Delivery | None, error: BaseException | None) -> None:
         """End a turn: what has failed without a consumed message ends the run, else the engine decides."""
-        if error is None:
-            if delivery is not None:
-                if delivery.record.place == self._failed_at:
-                    self._failure = None  # this time it worked
+        if error is None and delivery is not None:
+            if delivery.record.place == self._failed_at:
+                self._failure = None  # this time it worked
+            try:
                 await delivery.finish()
+            except Exception as refused:  # an output for another cluster that will never be delivered
+                error = refused
+        if error is None:
             return
         if isinstance(error, Exception | SystemExit):
             self._failure, self._failed_at = error, delivery.record.place if delivery else ""

@@ -72,8 +72,7 @@ class ParallelRunnable(Node):
 
     async def _turns(self) -> None:
         try:
-            while not self._ends and (self._failure is None or self._member is not None):
-                await self._room.acquire()
+            while not self._ends:
                 await self._turn()
         finally:
             for task in self._running if self._member is not None and self._member.ended else ():
@@ -84,38 +83,40 @@ class ParallelRunnable(Node):
             raise self._failure
 
     async def _turn(self) -> None:
-        self.message = delivery = None
-        try:
-            await hook(self, "_before_receive")
-            self.message = await self._received()
-            delivery, self._delivery = self._delivery, None
-            if self.message is None:
-                self._room.release()
-                await asyncio.sleep(0)
-                return
-        except BaseException:
-            self._room.release()
-            raise
+        await hook(self, "_before_receive")
+        self.message = await self._received()
+        if self.message is None:
+            await asyncio.sleep(0)  # a source that has nothing must not hold up the loop
+            return
+        delivery, self._delivery = self._delivery, None
         token = CURRENT.set(delivery)
-        try:
-            task = asyncio.create_task(self._offload(delivery))
-        finally:
-            CURRENT.reset(token)
-        if delivery is not None:
-            delivery.task = task
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _offload(self, delivery: Delivery | None) -> None:
         try:
             await hook(self, "_after_receive", self.message)
             data = await decoded(self, self.message)
+            await self._room.acquire()
+            task = asyncio.create_task(self._offload(delivery, data))
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            await self._settle(delivery, error)
+            if delivery is None or isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            if delivery is not None:
+                delivery.task = task
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        finally:
+            CURRENT.reset(token)
+
+    async def _offload(self, delivery: Delivery | None, data: Any) -> None:
+        try:
             await hook(self, "_before_process", data)
             result = await self._pool.run(self._processor.process, data)
             await hook(self, "_after_process", result)
             await emit(self, result)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             await self._settle(delivery, error)
+            if delivery is None:
+                self.stop("its work has failed")
         else:
             await self._settle(delivery, None)
         finally:
