@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from fogverse.autoscaler import ConsumerAutoScaler, GrowthRefusedError
+from fogverse.autoscaler import ConsumerAutoScaler, GrowthError, GrowthRefusedError
 from fogverse.subscriptions import Group, Member, subscription
 
 
@@ -72,3 +73,21 @@ def test_what_cannot_be_started_is_told_before_anything_is_done() -> None:
     scaler = ConsumerAutoScaler(nowhere())
     with pytest.raises(TypeError, match=r"consumer=str has no start\(\): start it yourself"):
         asyncio.run(scaler.async_start(consumer="consumer", consumer_group="g", consumer_topic="a"))
+
+
+def test_a_coordinator_that_is_coming_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a consumer that starts right after its broker ends with an error instead of a partition."""
+    answers = iter([KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)), Group("g", "Stable")])
+
+    def read(*_asked: object) -> Group:
+        answer = next(answers)
+        if isinstance(answer, KafkaException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("fogverse.autoscaler.read_group", read)
+    assert ConsumerAutoScaler(nowhere(), sleep_time=0.01).ensure("g") == {}
+    refused = KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    answers = iter([refused])
+    with pytest.raises(GrowthError, match="growth needs the rights"):
+        ConsumerAutoScaler(nowhere()).ensure("g")

@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from fogverse.kafka_errors import is_refusal
+from fogverse.kafka_errors import is_coordinator_coming, is_refusal
 from fogverse.ordering import refusal
 from fogverse.subscriptions import Group, read_group
 from fogverse.topics import REQUEST_S, ask_for, partitions_of
@@ -154,7 +154,13 @@ class ConsumerAutoScaler:
 
     def _settled(self, consumer_group: str, deadline: float) -> Group:
         while True:
-            group = read_group(self._admin, consumer_group, REQUEST_S)
+            try:
+                group = read_group(self._admin, consumer_group, REQUEST_S)
+            except KafkaException as error:
+                if not is_coordinator_coming(error.args[0]):
+                    raise
+                self._wait(deadline, f"group {consumer_group} cannot be read yet: {error.args[0].str()}")
+                continue
             if group.settled:
                 return group
             self._wait(deadline, f"group {consumer_group} is still {group.state}: a member is slow to join again")

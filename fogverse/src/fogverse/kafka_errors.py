@@ -20,6 +20,19 @@ _REFUSALS = frozenset(
 _BAD_RECORD = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD})
 #: A rebalance is going on; what was asked will be asked again after it.
 _REBALANCE = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
+#: A broker has started or a coordinator has moved a moment ago: the group can be asked for soon.
+_COORDINATOR_COMING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+
+
+def is_coordinator_coming(error: KafkaError) -> bool:
+    """True if the group's coordinator is not ready, which passes by itself."""
+    return error.code() in _COORDINATOR_COMING
 
 
 def is_refusal(error: KafkaError) -> bool:
