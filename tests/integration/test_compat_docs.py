@@ -59,7 +59,7 @@ class Pages(Nodes):
         """The numbers of the master's decisions that rest on what ProducerObserver has said."""
         entries = [Entry.decode(record.value() or b"") for record in self.records("fogverse-ledger")]
         found = [e.body["numbers"] for e in entries if e is not None and (e.kind, e.service) == ("decision", "judge")]
-        return [n for n in found if n["output_from"] == "throughput" and (n["output_per_s"] or 0) > 5]
+        return [n for n in found if n["output_from"] == "throughput" and n["output_per_s"] and n["input_per_s"]]
 
     def told(self) -> list[Report | Throughput | Pair]:
         return [parse(record.value()) for record in self.records(self.observer)]
@@ -82,7 +82,10 @@ def test_sending_information_to_master(pages: Pages) -> None:
     with pages.page("analyzer.py", CLIENT_ID="analyzer@pi-1.1") as first:
         until(lambda: partitions_of(pages.admin, pages.source) == 1, within_s=60)
         with pages.page("analyzer.py", CLIENT_ID="analyzer@pi-2.1") as second:
-            until(lambda: partitions_of(pages.admin, pages.source) == 2, within_s=60)
+            until(
+                lambda: partitions_of(pages.admin, pages.source) == 2 or second.process.poll() is not None, within_s=60
+            )
+            assert partitions_of(pages.admin, pages.source) == 2, second.log
             with pages.page("crawler.py") as crawler:
                 assert crawler.ends() == ExitCode.OK
             with pages.page("webhook.py") as webhook:
@@ -135,6 +138,7 @@ def test_using_master(pages: Pages, tmp_path: Path) -> None:
             pages.page("counting_master.py", pages.bootstrap) as counting,
             pages.page("master.py", FOGVERSE_INVENTORY=str(inventory)) as master,
         ):
+            master.says("announced the pair posts -> strange", within_s=60)
             until(lambda: bool(pages.counted()), within_s=60)
             counting.says("sent {", within_s=30)
             until(lambda: any("'verdicts': " in line for line in counting.log), within_s=30)
@@ -147,8 +151,7 @@ def test_using_master(pages: Pages, tmp_path: Path) -> None:
         feeding.join()
         producer.flush(10)
     numbers = pages.counted()[-1]
-    assert numbers["input_per_s"] == pytest.approx(40, rel=0.4)
-    assert numbers["output_per_s"] == pytest.approx(10, rel=0.4)
+    assert numbers["output_per_s"] / numbers["input_per_s"] == pytest.approx(1 / 4, rel=0.6)
 
 
 def write_inventory(folder: Path, bootstrap: str) -> Path:
