@@ -91,6 +91,7 @@ class Pipeline:
                 "group.id": uuid.uuid4().hex,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
+                "isolation.level": "read_committed",
             }
         )
         try:
@@ -107,6 +108,14 @@ class Pipeline:
                     assert error.code() == KafkaError._PARTITION_EOF
                     left.discard(record.partition() or 0)
             return found
+        finally:
+            consumer.close()
+
+    def end(self, topic: str) -> int:
+        """The end offset of a topic's partition 0, markers of transactions included."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.name})
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
         finally:
             consumer.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fogverse import cli
-from fogverse.kafka_config import consumer_config, producer_config, report_config
+from fogverse.kafka_config import consumer_config, producer_config, report_config, transaction_config
 from fogverse.security import DEFAULTS, MEANINGS, PREFIX, SECRETS
 from fogverse.setting_table import TABLE
 from fogverse.settings import Settings, SettingsError
@@ -177,3 +177,20 @@ def test_dead_letters_come_with_a_topic_or_are_asked_for_and_bring_retries() -> 
     asked = Settings.from_environment(ENOUGH | {"FOGVERSE_ON_FAILURE": "dead_letter", "FOGVERSE_RETRIES": "0"})
     assert (asked.retries, asked.dead_letter_topic) == (0, "analyze.dead")
     assert "go round for ever" in problems(ENOUGH | {"FOGVERSE_DEAD_LETTER_TOPIC": "analyze"})[0]
+
+
+def test_transactions_carry_the_name_of_the_instance_and_end_before_they_are_ended() -> None:
+    """Else a new process would not fence its predecessor, or each outage would fence the only one."""
+    environ = ENOUGH | {"FOGVERSE_EXACTLY_ONCE": "True", "FOGVERSE_INSTANCE": "analyzer@pi-3.1"}
+    settings = Settings.from_environment(environ)
+    assert settings.exactly_once
+    config = transaction_config(settings)
+    assert config["transactional.id"] == "analyzer-group/analyzer@pi-3.1"
+    assert 0 < config["message.timeout.ms"] < config["transaction.timeout.ms"]
+    assert consumer_config(settings)["isolation.level"] == "read_committed"
+
+
+def test_a_start_and_a_promise_that_do_not_exist_are_refused() -> None:
+    told = problems(ENOUGH | {"FOGVERSE_START": "now", "FOGVERSE_EXACTLY_ONCE": "perhaps"})
+    assert "one of earliest, latest is needed" in told[0]
+    assert "true or false is needed" in told[1]

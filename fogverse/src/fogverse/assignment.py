@@ -24,9 +24,10 @@ class Ticket:
         unacknowledged: how many of them the broker has not acknowledged yet.
         dead: its one output is a dead letter: the callable failed on it for good.
         attempts: how often the callable was called.
+        tracker: the offsets of its assignment.
     """
 
-    __slots__ = ("_tracker", "attempts", "dead", "message", "outputs", "unacknowledged")
+    __slots__ = ("attempts", "dead", "message", "outputs", "tracker", "unacknowledged")
 
     def __init__(self, message: Message, tracker: OffsetTracker) -> None:
         self.message = message
@@ -34,11 +35,11 @@ class Ticket:
         self.unacknowledged = 0
         self.dead = False
         self.attempts = 1
-        self._tracker = tracker
+        self.tracker = tracker
 
     def finish(self) -> None:
         """The message needs nothing more: its offset may be committed once all before it may."""
-        self._tracker.finish(self.message.offset)
+        self.tracker.finish(self.message.offset)
 
 
 class Assignment:
@@ -87,6 +88,11 @@ class Assignment:
             self._committed.pop(partition, None)
         tracker.start(message.offset)
         return Ticket(message, tracker)
+
+    def counts(self, ticket: Ticket) -> bool:
+        """Whether its partition is still owned, under the assignment under which it was fetched."""
+        message = ticket.message
+        return self._trackers.get((message.topic, message.partition)) is ticket.tracker
 
     def committable(self, among: Iterable[Partition] | None = None) -> dict[Partition, int]:
         """Positions that the broker does not have yet, of all owned partitions or of some of them."""

@@ -31,6 +31,7 @@ exit codes:
   4  the broker refuses access, a topic stays unknown, or an output is not taken
   5  the drain timeout passed before everything was settled
   6  the callable failed on a message; that message is not committed
+  7  exactly-once: another process with this instance's name has taken over
 """
 _CHECK_EXITS = """\
 exit codes, those that run would end with:

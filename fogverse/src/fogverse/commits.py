@@ -54,6 +54,7 @@ class Commits:
         self._asked_at: float | None = None
         self._next = clock() + INTERVAL_S
         self._throttle = Throttle()
+        source.commit_answered = self.answered
 
     def message_finished(self) -> None:
         """Count one message whose position may be committed."""

@@ -10,17 +10,19 @@ from time import monotonic, time
 from confluent_kafka import KafkaError, KafkaException
 
 from fogverse.assignment import Assignment, Partition, Ticket
-from fogverse.commits import EVERY, Commits
+from fogverse.commits import EVERY
+from fogverse.delivery import AtLeastOnce, Delivery
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
-from fogverse.kafka_config import consumer_config, producer_config
+from fogverse.kafka_config import consumer_config, producer_config, transaction_config
 from fogverse.lifecycle import Lifecycle
 from fogverse.message import Output
 from fogverse.meter import Meter
 from fogverse.settings import Settings
-from fogverse.sink import Sink
 from fogverse.source import Source
 from fogverse.stopping import Stopping
+from fogverse.transactions import Transactions
+from fogverse.transactor import Transactor
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +39,8 @@ REVOKE_S = 10.0
 class Engine(ABC):
     """Runs until it is told to stop or has to; ``Serial`` and ``Parallel`` say how messages are worked on.
 
-    The order that makes it at-least-once: a message is begun, the callable returns, its outputs are
-    produced, the broker acknowledges the last of them, only then its offset counts as finished, and only the
-    contiguous finished prefix of a partition is committed.
+    A message is begun, the callable returns, its outputs are handed to a ``Delivery``, which commits the contiguous
+    finished prefix of each partition after its outputs, or together with them.
 
     Args:
         settings: what to run.
@@ -74,7 +75,6 @@ class Engine(ABC):
         self._leaving = False
         self._assignment = Assignment()
         try:
-            self._sink = Sink(producer_config(settings), self._finished, self._too_large, stopping, lifecycle.seen)
             self._source = Source(
                 consumer_config(settings),
                 settings.source_topic,
@@ -82,12 +82,29 @@ class Engine(ABC):
                 self._assignment,
                 revoking=self._revoking,
                 losing=self._losing,
-                commit_answered=self._commit_answered,
                 owning=lambda: lifecycle.owns(self._assignment.owned),
+                start=settings.start,
             )
+            self._delivery = self._deliver(settings, commit_every)
         except KafkaException as error:
             raise Fault(ExitCode.BAD_SETTINGS, f"librdkafka refuses the settings: {error.args[0].str()}") from None
-        self._commits = Commits(self._assignment, self._source, every=commit_every)
+
+    def _deliver(self, settings: Settings, commit_every: int) -> Delivery:
+        if settings.exactly_once:
+            transactor = Transactor(transaction_config(settings), monotonic)
+            return Transactions(
+                transactor, self._assignment, self._source, self._finished, self._dropped, self._too_large
+            )
+        return AtLeastOnce(
+            producer_config(settings),
+            self._assignment,
+            self._source,
+            self._finished,
+            self._too_large,
+            self._stopping,
+            self._lifecycle.seen,
+            commit_every,
+        )
 
     def run(self) -> ExitCode:
         """Process until stopped, then drain. Blocks; returns how it ended."""
@@ -128,30 +145,24 @@ class Engine(ABC):
 
     def _look(self) -> None:
         self._lifecycle.seen()
-        self._commits.turn()
+        self._delivery.look()
         self._source.watch()
-        self._sink.watch()
-        for part in (self._source, self._sink, self._commits):
+        for part in (self._source, self._delivery):
             if part.fault is not None:
                 raise part.fault
 
     def _emit(self, ticket: Ticket, outputs: list[Output]) -> None:
-        ticket.outputs = ticket.unacknowledged = len(outputs)
-        is_dead = ticket.dead
-        for output in outputs:
-            self._sink.send(output, ticket)
-            if ticket.dead != is_dead:
-                break  # it was too large: the dead letter is on its way instead of all of them
-        if not outputs:
-            self._finished(ticket)
+        self._delivery.emit(ticket, outputs)
+
+    def _dropped(self, _ticket: Ticket) -> None:
+        """A message will not be committed by this instance, although the callable has returned."""
+        self._meter.message_dropped()
 
     def _too_large(self, ticket: Ticket, output: Output, error: KafkaError) -> Output | None:  # noqa: ARG002
         """The dead letter for a message with an output that nobody takes; None: the run ends."""
         return None
 
     def _finished(self, ticket: Ticket) -> None:
-        ticket.finish()
-        self._commits.message_finished()
         if ticket.dead:
             self._meter.message_buried()
             return
@@ -165,18 +176,13 @@ class Engine(ABC):
             self._first_finished()
             self._first_finished = None
 
-    def _commit_answered(self, error: KafkaError | None, confirmed: dict[Partition, int]) -> None:
-        self._commits.answered(error, confirmed)
-
     def _revoking(self, partitions: list[Partition]) -> None:
         if self._leaving:
             return  # settled already, or it could not be: no use in waiting again
         deadline = monotonic() + min(REVOKE_S, self._stopping.remaining_s)
         if not self._work_off(partitions, deadline - monotonic(), in_fetch=True):
             log.warning("partitions have to be given up with messages being worked on: they will be repeated")
-        if not self._sink.flush(deadline - monotonic()):
-            log.warning("%s", self._sink.unacknowledged("and partitions have to be given up: they will be repeated"))
-        self._commits.settle(partitions)
+        self._delivery.settle(partitions, deadline - monotonic())
 
     def _drain(self) -> bool:
         self._lifecycle.stops()
@@ -184,14 +190,9 @@ class Engine(ABC):
         finished = self._work_off(self._assignment.partitions, self._stopping.remaining_s, in_fetch=False)
         if not finished:
             log.error("the drain timeout is over with messages being worked on: they will be processed again")
-        flushed = self._sink.flush(self._stopping.remaining_s)
-        if not flushed:
-            log.error("%s", self._sink.unacknowledged("giving up"))
-        committed = self._commits.settle_all(self._stopping.remaining_s)
-        if not committed:
-            log.error("the last positions could not be committed: what follows them will be processed again")
+        delivered = self._delivery.drain(self._stopping.remaining_s)
         self._leaving = True
         self._source.close()
-        self._sink.close()
+        self._delivery.close()
         log.info("left the group")
-        return finished and flushed and committed
+        return finished and delivered

@@ -44,6 +44,8 @@ class Executor:
         target_topic: topic to produce to; None for a sink.
         group_id: consumer group that all instances share.
         bootstrap_servers: ``host:port``, several separated by commas.
+        start: ``earliest`` or ``latest``: where a group without any position on the topic starts, once.
+        exactly_once: commit outputs and positions together, in Kafka transactions.
         service: name of the service in reports.
         instance: name of this process, ``service@device.slot``: client id and name in reports.
         host: name of the device in reports.
@@ -83,6 +85,8 @@ class Executor:
         target_topic: str | None = None,
         group_id: str | None = None,
         bootstrap_servers: str | None = None,
+        start: str | None = None,
+        exactly_once: bool | None = None,
         service: str | None = None,
         instance: str | None = None,
         host: str | None = None,
@@ -108,6 +112,8 @@ class Executor:
             "target_topic": target_topic,
             "group_id": group_id,
             "bootstrap_servers": bootstrap_servers,
+            "start": start,
+            "exactly_once": exactly_once,
             "service": service,
             "instance": instance,
             "host": host,
@@ -225,6 +231,8 @@ class Executor:
         """The loop that suits the callable and the settings."""
         settings, process = self.settings, self._process
         simple = settings.on_failure == "stop" and not settings.retries and settings.message_timeout_s is None
+        # A transaction must not stay open for as long as a call lasts: the broker would end it, and us.
+        simple = simple and not settings.exactly_once
         plain = settings.mode == "thread" and settings.batch is None and not is_coroutine_function(process)
         if settings.workers == 1 and simple and plain:
             return Serial(settings, cast("PlainProcess", process), meter, self._stopping, lifecycle, first_finished)

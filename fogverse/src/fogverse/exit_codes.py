@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
         REFUSED: the broker refuses for good: access, a topic that stays unknown, an output it will not take.
         DRAIN_OVERRUN: the drain timeout passed first; what was not committed will be processed again.
         CALLABLE_FAILED: the callable failed on a message. That message is not committed, all before it are.
+        FENCED: exactly-once: another process has this instance's transactions by now. Nothing uncommitted counts.
     """
 
     OK = 0
@@ -23,3 +24,4 @@ class ExitCode(IntEnum):
     REFUSED = 4
     DRAIN_OVERRUN = 5
     CALLABLE_FAILED = 6
+    FENCED = 7

@@ -42,6 +42,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         # A partition added under load has messages before anyone owns it: "latest" would lose them.
         "auto.offset.reset": "earliest",
+        # What an aborted transaction has left is not there for us, and positions in an open one are waited for.
+        "isolation.level": "read_committed",
         "session.timeout.ms": 10_000,
         # A member hears of a rebalance by its heartbeat: with the default of 3 s this is half of the time to scale.
         "heartbeat.interval.ms": 500,
@@ -66,6 +68,19 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         # An outage of any length is waited out: the loop stops fetching when the queue is full.
         "message.timeout.ms": 0,
         "topic.metadata.propagation.max.ms": int(settings.topic_timeout_s * 1000),
+    }
+
+
+def transaction_config(settings: Settings) -> dict[str, Any]:
+    """The same for outputs in transactions. Holds secrets."""
+    return producer_config(settings) | {
+        # A new process with this name ends what its predecessor has left open, at once.
+        "transactional.id": f"{settings.group_id}/{settings.instance}",
+        # Where no such process comes, readers downstream wait this long; an outage that is longer fences us ...
+        "transaction.timeout.ms": 30_000,
+        # ... so an output gives up before, and its transaction is aborted and produced again.
+        "message.timeout.ms": 20_000,
+        "delivery.report.only.error": True,
     }
 
 

@@ -13,11 +13,14 @@ _REFUSALS = frozenset(
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         KafkaError.INCONSISTENT_GROUP_PROTOCOL,
     }
 )
 #: This record will never be taken, others may.
 _BAD_RECORD = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD})
+#: Another producer has the transactional id by now, or the broker has ended a transaction that took too long.
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 #: A rebalance is going on; what was asked will be asked again after it.
 _REBALANCE = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
 #: A broker has started or a coordinator has moved a moment ago: the group can be asked for soon.
@@ -48,6 +51,20 @@ def is_bad_record(error: KafkaError) -> bool:
 def is_too_large(error: KafkaError) -> bool:
     """True if the record is larger than the producer or the broker allows, or was sent along with such a one."""
     return error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+
+
+def is_undeliverable(error: KafkaError) -> bool:
+    """True if the same output would fail again: too large, or its topic or partition is refused or not there."""
+    return (
+        is_bad_record(error)
+        or is_unknown_topic(error)
+        or error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._UNKNOWN_PARTITION)
+    )
+
+
+def is_fenced(error: KafkaError) -> bool:
+    """True if this producer may not go on, since another has its name."""
+    return error.code() in _FENCED
 
 
 def is_rebalance(error: KafkaError) -> bool:

@@ -71,12 +71,12 @@ class Parallel(Engine):
             self._pool.crew.close()
 
     def _advance(self) -> None:
-        self._sink.serve()
+        self._delivery.serve()
         self._settle(0)
         if self._fault is not None:
             raise self._fault
         for _ in range(FETCH_AT_ONCE):
-            if not self._bounds.allow(self._sink.full):
+            if not self._bounds.allow(self._delivery.full):
                 # The next thing to happen is that a call ends or an output is acknowledged.
                 self._wait()
                 return
@@ -90,13 +90,13 @@ class Parallel(Engine):
         if len(self._pool):
             self._settle(BUSY_S)
         else:
-            self._sink.serve(BUSY_S)
+            self._delivery.serve(BUSY_S)
 
     def _await_message(self) -> None:
         if len(self._pool):
             self._settle(BUSY_S)
             return
-        message = self._source.fetch(BUSY_S if self._sink.outstanding else IDLE_S)
+        message = self._source.fetch(BUSY_S if self._delivery.outstanding else IDLE_S)
         if message is not None:
             self._begin(message)
 
@@ -229,6 +229,10 @@ class Parallel(Engine):
         self._meter.message_dropped()
         self._bounds.left(job.ticket.message)
 
+    def _dropped(self, ticket: Ticket) -> None:
+        self._bounds.left(ticket.message)
+        super()._dropped(ticket)
+
     def _finished(self, ticket: Ticket) -> None:
         self._bounds.left(ticket.message)
         super()._finished(ticket)
@@ -239,7 +243,7 @@ class Parallel(Engine):
         self._pool.trim(partitions)
         while self._pool.of(partitions) and self._pool.crew.fault is None and (left := deadline - monotonic()) > 0:
             self._settle(min(left, BUSY_S))
-            self._sink.serve()
+            self._delivery.serve()
             if not in_fetch:
                 self._source.fetch(0)  # everything is held; rebalances of the others must not wait for this drain
         finished = not self._pool.of(partitions)

@@ -10,7 +10,7 @@ PREFIX = "FOGVERSE_KAFKA_"
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SECRETS = frozenset({"sasl_plain_password", "ssl_password"})
-_TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
+TRUE, FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
 #: Our (kafka-python's) name: librdkafka's name.
 _LIBRDKAFKA = {
@@ -85,9 +85,9 @@ def read_security(values: Mapping[str, str]) -> tuple[Security, list[str]]:
                 f"{variable} is not known; known are " + ", ".join(PREFIX + f.name.upper() for f in fields(Security))
             )
     check_hostname = given.pop("ssl_check_hostname", "true").lower()
-    if check_hostname not in _TRUE + _FALSE:
+    if check_hostname not in TRUE + FALSE:
         problems.append(f"{PREFIX}SSL_CHECK_HOSTNAME={check_hostname}: true or false is needed")
-    security = Security(**given, ssl_check_hostname=check_hostname in _TRUE)
+    security = Security(**given, ssl_check_hostname=check_hostname in TRUE)
     return security, problems + _contradictions(security)
 
 

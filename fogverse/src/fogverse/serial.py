@@ -60,14 +60,14 @@ class Serial(Engine):
         self._worker = SerialWorker(process, meter, settings.target_topic)
 
     def _advance(self) -> None:
-        self._sink.serve()
-        if self._sink.full:
+        self._delivery.serve()
+        if self._delivery.full:
             self._source.hold()
-            self._sink.serve(0.05)
+            self._delivery.serve(0.05)
             message = self._source.fetch(0)
         else:
             self._source.release()
-            message = self._source.fetch(BUSY_S if self._sink.outstanding else IDLE_S)
+            message = self._source.fetch(BUSY_S if self._delivery.outstanding else IDLE_S)
         if message is None:
             return
         ticket = self._assignment.begin(message)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+from fogverse.security import FALSE, TRUE
+
 MODES = ("thread", "process")
 ORDERINGS = ("none", "key", "partition")
 ON_FAILURE = ("stop", "dead_letter")
+STARTS = ("earliest", "latest")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _SERVERS = re.compile(r"[^\s,:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
@@ -116,10 +118,10 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def _switch(text: str) -> bool:
-    if text.lower() not in FLAGS:
-        raise ValueError("yes or no is needed")
-    return FLAGS[text.lower()]
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in TRUE + FALSE:
+        raise ValueError("true or false is needed")
+    return text.lower() in TRUE
 
 
 def _word(text: str) -> str:
@@ -145,6 +147,22 @@ TABLE = (
         fallback="none, a sink",
     ),
     Setting("group_id", "FOGVERSE_GROUP_ID", _word, "consumer group that all instances share", required=True),
+    Setting(
+        "start",
+        "FOGVERSE_START",
+        _one_of(*STARTS),
+        "where a group without any position on the topic starts, once: earliest or latest; partitions added later "
+        "are always read from their first message",
+        default="earliest",
+    ),
+    Setting(
+        "exactly_once",
+        "FOGVERSE_EXACTLY_ONCE",
+        _yes_or_no,
+        "true: outputs and positions are committed together in Kafka transactions, so that readers with "
+        "isolation.level=read_committed see each output once",
+        default="false",
+    ),
     Setting(
         "service",
         "FOGVERSE_SERVICE",
@@ -261,7 +279,7 @@ TABLE = (
     Setting(
         "autoscale",
         "FOGVERSE_AUTOSCALE",
-        _switch,
+        _yes_or_no,
         "make a missing source topic, and let it grow so that every member of the group owns a partition; needless "
         "where a master runs; only with ordering none",
         default="no",

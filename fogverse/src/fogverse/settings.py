@@ -43,6 +43,8 @@ class Settings:
     instance: str
     host: str
     target_topic: str | None = None
+    start: str = "earliest"
+    exactly_once: bool = False
     workers: int = 1
     mode: str = "thread"
     batch: int | None = None

@@ -28,6 +28,10 @@ LIMIT = 5_000
 STALL_S = 10.0
 
 
+#: Is given an output that no broker takes; gives the dead letter to write instead, or None where none is wanted.
+TooLarge = Callable[[Ticket, Output, KafkaError], Output | None]
+
+
 class Sink:
     """Produces outputs and tells when the last one of a message is acknowledged.
 
@@ -48,7 +52,7 @@ class Sink:
         self,
         config: dict[str, Any],
         finished: Callable[[Ticket], None],
-        too_large: Callable[[Ticket, Output, KafkaError], Output | None],
+        too_large: TooLarge,
         stopping: Stopping,
         waiting: Callable[[], None],
     ) -> None:
@@ -72,6 +76,17 @@ class Sink:
     def full(self) -> bool:
         """Whether no further message should be begun for now."""
         return self._outstanding >= LIMIT or bool(self._alone)
+
+    def emit(self, ticket: Ticket, outputs: list[Output]) -> None:
+        """Produce all outputs of a message, which is finished once they are acknowledged; see ``send``."""
+        ticket.outputs = ticket.unacknowledged = len(outputs)
+        is_dead = ticket.dead
+        for output in outputs:
+            self.send(output, ticket)
+            if ticket.dead != is_dead:
+                break  # it was too large: the dead letter is on its way instead of all of them
+        if not outputs:
+            self._finished(ticket)
 
     def send(self, output: Output, ticket: Ticket) -> None:
         """Hand over one output of a message. Blocks, serving callbacks, while the producer's queue is full.
@@ -144,7 +159,7 @@ class Sink:
                 if is_too_large(error.args[0]) and self._buried(output, ticket, is_letter, error.args[0]):
                     return
                 self._poll(0)  # after a fatal error produce() says just that; the callback tells which
-                raise self.fault or self._verdict(error.args[0], ticket) from None
+                raise self.fault or undeliverable(error.args[0], ticket) from None
             break
         if not self._outstanding:
             self._progress = monotonic()
@@ -164,7 +179,7 @@ class Sink:
                     return
                 if self._buried(output, ticket, is_letter, error):
                     return
-            self.fault = self.fault or self._verdict(error, ticket)
+            self.fault = self.fault or undeliverable(error, ticket)
             return
         self._progress = monotonic()
         if output.delivered is not None:
@@ -189,16 +204,18 @@ class Sink:
         elif self._throttle.allows(error.name()):
             log.warning("producer: %s", passing(error))
 
-    def _verdict(self, error: KafkaError, ticket: Ticket) -> Fault:
-        place = ticket.message.place
-        if ticket.dead:
-            return Fault(
-                ExitCode.CALLABLE_FAILED,
-                f"the callable failed on {place}, and its dead letter cannot be written: {error.str()} (not committed)",
-            )
-        if is_bad_record(error):
-            return Fault(
-                ExitCode.CALLABLE_FAILED, f"an output for {place} is not acceptable: {error.str()} (not committed)"
-            )
-        hint = "; create the topic" if is_unknown_topic(error) else ""
-        return Fault(ExitCode.REFUSED, f"an output for {place} cannot be delivered: {error.str()}{hint}")
+
+def undeliverable(error: KafkaError, ticket: Ticket) -> Fault:
+    """Why an output of a message, or its dead letter, will never be delivered."""
+    place = ticket.message.place
+    if ticket.dead:
+        return Fault(
+            ExitCode.CALLABLE_FAILED,
+            f"the callable failed on {place}, and its dead letter cannot be written: {error.str()} (not committed)",
+        )
+    if is_bad_record(error):
+        return Fault(
+            ExitCode.CALLABLE_FAILED, f"an output for {place} is not acceptable: {error.str()} (not committed)"
+        )
+    hint = "; create the topic" if is_unknown_topic(error) else ""
+    return Fault(ExitCode.REFUSED, f"an output for {place} cannot be delivered: {error.str()}{hint}")

@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from fogverse.assignment import Assignment, Partition
+from fogverse.birth import Birth
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
 from fogverse.kafka_errors import is_refusal, is_unknown_topic, passing
@@ -35,11 +36,12 @@ class Source:
         assignment: told what is owned.
         revoking: called before partitions are given up, to settle what has been done on them.
         losing: called when partitions are gone already: nothing done on them counts any more.
-        commit_answered: called with the positions a commit has confirmed, or its error.
         owning: called when the group has said what is owned, also if that is nothing, and when it changes.
+        start: ``latest`` to begin at the ends of the partitions if the group has no positions at all.
 
     Attributes:
         fault: why the broker refuses us; the run must end.
+        commit_answered: called with the positions a commit has confirmed, or its error.
     """
 
     def __init__(
@@ -51,22 +53,25 @@ class Source:
         *,
         revoking: Callable[[list[Partition]], None],
         losing: Callable[[list[Partition]], None],
-        commit_answered: Callable[[KafkaError | None, dict[Partition, int]], None],
         owning: Callable[[], None],
+        start: str = "earliest",
     ) -> None:
         self.fault: Fault | None = None
+        self.commit_answered: Callable[[KafkaError | None, dict[Partition, int]], None] | None = None
         self._topic = topic
         self._topic_timeout_s = topic_timeout_s
         self._assignment = assignment
         self._revoking = revoking
         self._losing = losing
-        self._commit_answered = commit_answered
         self._owning = owning
         self._held = False
         self._paused: set[Partition] = set()
+        self._unborn: set[Partition] = set()
         self._missing_since: float | None = None
+        self._topic_is_new = False
         self._throttle = Throttle()
         self._consumer = Consumer(config | {"error_cb": self._failed, "on_commit": self._committed}, logger=kafka_log)
+        self._birth = Birth(self._consumer, topic) if start == "latest" else None
 
     def open(self) -> None:
         """Ask to become a member of the group; partitions come later, inside ``fetch``."""
@@ -108,7 +113,11 @@ class Source:
         if self._held:
             self._held = False
             self._consumer.resume(
-                [p for p in self._consumer.assignment() if (p.topic, p.partition) not in self._paused]
+                [
+                    p
+                    for p in self._consumer.assignment()
+                    if (p.topic, p.partition) not in self._paused and (p.topic, p.partition) not in self._unborn
+                ]
             )
 
     @property
@@ -145,8 +154,14 @@ class Source:
             if answer.error is not None:
                 raise KafkaException(answer.error)
 
+    def membership(self) -> object:
+        """This member's standing in the group, for a transaction that commits positions."""
+        return self._consumer.consumer_group_metadata()
+
     def watch(self) -> None:
-        """Look after a source topic that was missing: it may have come, or the wait is over."""
+        """Look after what is waited for: the group's first positions, and a source topic that is missing."""
+        if self._unborn:
+            self._await_birth()
         if self._missing_since is None or monotonic() - self._missing_since < self._topic_timeout_s:
             return
         try:
@@ -171,8 +186,12 @@ class Source:
         self._missing_since = None
         consumer.incremental_assign(partitions)
         self._assignment.add(_names(partitions))
-        if self._held and partitions:
-            consumer.pause(partitions)
+        if self._birth is not None:
+            self._unborn.update(_names(partitions))
+        if partitions:
+            # A partition that was paused when it was given up comes back paused.
+            apply = consumer.pause if self._held or self._birth is not None else consumer.resume
+            apply(partitions)
         log.info("assigned %s; owns %s", _text(_names(partitions)), _text(self._assignment.partitions))
         self._owning()
 
@@ -181,6 +200,7 @@ class Source:
         self._revoking(names)
         self._assignment.remove(names)
         self._paused.difference_update(names)
+        self._unborn.difference_update(names)
         consumer.incremental_unassign(partitions)
         log.info("revoked %s; owns %s", _text(names), _text(self._assignment.partitions))
         self._owning()
@@ -190,6 +210,7 @@ class Source:
         self._losing(names)
         self._assignment.remove(names)
         self._paused.difference_update(names)
+        self._unborn.difference_update(names)
         consumer.incremental_unassign(partitions)
         log.warning("lost %s: this member was taken for dead; others may repeat what was not committed", _text(names))
         self._owning()
@@ -198,7 +219,25 @@ class Source:
         for partition in partitions or []:
             error = error or partition.error
         confirmed = {} if error else {(p.topic, p.partition): p.offset for p in partitions}
-        self._commit_answered(error, confirmed)
+        if self.commit_answered is not None:
+            self.commit_answered(error, confirmed)
+
+    def _await_birth(self) -> None:
+        responsible = (self._topic, 0) in self._assignment.partitions
+        if self._birth is not None and not self._birth.over(responsible=responsible, from_first=self._topic_is_new):
+            if self._throttle.allows("birth"):
+                log.info("waiting for the group's first positions, which the owner of partition 0 commits")
+            return
+        self._birth = None
+        waiting = [TopicPartition(*name) for name in sorted(self._unborn)]
+        self._unborn.clear()
+        # Given up and taken again, they start at the positions that the group has now.
+        self._consumer.incremental_unassign(waiting)
+        self._consumer.incremental_assign(waiting)
+        if self._held:
+            self._consumer.pause(waiting)
+        else:
+            self._consumer.resume(waiting)
 
     def _failed(self, error: KafkaError) -> None:
         if is_refusal(error):
@@ -206,6 +245,7 @@ class Source:
         elif is_unknown_topic(error):
             if self._missing_since is None:
                 self._missing_since = monotonic()
+                self._topic_is_new = True
                 log.warning(
                     "source topic %s does not exist (yet): waiting up to %.0f s for it",
                     self._topic,
