@@ -57,6 +57,7 @@ def is_undeliverable(error: KafkaError) -> bool:
     """True if the same output would fail again: too large, or its topic or partition is refused or not there."""
     return (
         is_bad_record(error)
+        or is_too_large(error)
         or is_unknown_topic(error)
         or error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._UNKNOWN_PARTITION)
     )
