@@ -70,6 +70,7 @@ class World:
         self.pool = Pool(self._crew, ordering, lambda job: self._leave("abandoned", job), packing)
         self.left: Counter[int] = Counter()
         self.jobs: dict[int, Job] = {}
+        self.keys: dict[tuple[Partition, int], bytes | None] = {}
         self.produced: dict[Hashable, list[int]] = defaultdict(list)
         self.fate: dict[int, str] = {}
         self.halted: dict[Hashable, int] = {}
@@ -104,7 +105,10 @@ class World:
     def put(self, partition: Partition, key: bytes | None) -> None:
         if partition in self.leaving:
             return
-        ticket = self.assignment.begin(Message(b"", key, (), *partition, self.next[partition]))
+        offset = self.next[partition]
+        # What is read again is the same message.
+        key = self.keys.setdefault((partition, offset), key)
+        ticket = self.assignment.begin(Message(b"", key, (), *partition, offset))
         self.next[partition] += 1
         assert ticket is not None
         job = Job(ticket, 0.0)
