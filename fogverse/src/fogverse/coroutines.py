@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from queue import SimpleQueue
 from typing import Any
@@ -38,6 +39,8 @@ class Coroutines(Crew):
         self._shape = call
         self._meter = meter
         self._done = done
+        self._handed: deque[list[Job]] = deque()
+        self._knocked = False
         self._given: asyncio.Queue[list[Job]] = asyncio.Queue()
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
@@ -49,12 +52,20 @@ class Coroutines(Crew):
 
     def give(self, jobs: list[Job]) -> None:
         """Queue jobs."""
-        self._loop.call_soon_threadsafe(self._given.put_nowait, jobs)
+        self._handed.append(jobs)
+        if not self._knocked:
+            self._knocked = True  # once for all that is handed over until the event loop looks: a system call each
+            self._loop.call_soon_threadsafe(self._take)
 
     def close(self) -> None:
         """Cancel what is still being awaited and end the loop; a call that blocks the loop is left behind."""
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(JOIN_S)
+
+    def _take(self) -> None:
+        self._knocked = False  # before looking: what is handed over from now on knocks again
+        while self._handed:
+            self._given.put_nowait(self._handed.popleft())
 
     def _run(self) -> None:
         try:

@@ -100,7 +100,7 @@ class Meter:
                 return
             if len(self._lags) < SAMPLES:
                 self._lags.append(lag_ms)
-            elif (place := self._choice.randrange(self._consumed)) < SAMPLES:
+            elif (place := int(self._choice.random() * self._consumed)) < SAMPLES:
                 self._lags[place] = lag_ms
 
     def message_failed(self) -> None:

@@ -51,6 +51,7 @@ class Parallel(Engine):
     ) -> None:
         # A crash repeats what is finished and not committed as well as what is under way: keep the two alike.
         super().__init__(settings, meter, stopping, lifecycle, first_finished, min(EVERY, settings.max_in_flight))
+        self._source.at_once = FETCH_AT_ONCE
         self._bounds = Bounds(
             self._source, self._assignment, settings.max_in_flight, int(settings.max_in_flight_mb * 1e6)
         )

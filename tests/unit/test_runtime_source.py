@@ -1,0 +1,103 @@
+"""What has been taken from the client in bulk and not been worked on yet: it must go back when its partition does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from fogverse import source
+from fogverse.assignment import Assignment
+from fogverse.source import Source
+
+
+class Record:
+    def __init__(self, partition: int, offset: int, size: int = 1) -> None:
+        self.error, self.key, self.headers = (lambda: None,) * 3
+        self.value, self.topic = lambda: b"x" * size, lambda: "t"
+        self.partition, self.offset, self.timestamp = lambda: partition, lambda: offset, lambda: (1, 0)
+
+
+class Client:
+    """Gives what is there, ``count`` at a time, and notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.asked: list[Any] = []
+
+    def consume(self, count: int, timeout_s: float) -> list[Record]:  # noqa: ARG002
+        self.asked.append(count)
+        given, self.records = self.records[:count], self.records[count:]
+        return given
+
+    def poll(self, timeout_s: float) -> Record | None:
+        return (self.consume(1, timeout_s) or [None])[0]
+
+    def seek(self, place: TopicPartition) -> None:
+        self.asked.append((place.partition, place.offset))
+
+    def assignment(self) -> list[TopicPartition]:
+        return []
+
+    def pause(self, partitions: list[TopicPartition]) -> None: ...
+
+    resume = incremental_unassign = pause
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Client:
+    made = Client()
+    monkeypatch.setattr(source, "Consumer", lambda *_args, **_more: made)
+    return made
+
+
+def opened() -> Source:
+    made = Source({}, "t", 1, Assignment(), revoking=print, losing=print, commit_answered=print)
+    made.at_once = 8
+    return made
+
+
+def places(opened: Source, count: int) -> list[tuple[int, int]]:
+    return [(m.partition, m.offset) for m in (opened.fetch(0) for _ in range(count)) if m is not None]
+
+
+def test_what_is_taken_of_a_partition_that_is_paused_is_read_again_later(client: Client) -> None:
+    """Else messages behind a slow one are skipped, and so lost, when their partition goes on."""
+    client.records = [Record(0, 0), Record(0, 1), Record(1, 5), Record(0, 2), Record(1, 6)]
+    tested = opened()
+    assert places(tested, 2) == [(0, 0), (0, 1)]
+    tested.pause(("t", 0))
+    assert client.asked[-1] == (0, 2)
+    assert places(tested, 3) == [(1, 5), (1, 6)]
+
+
+@pytest.mark.parametrize("end", ["_revoked", "_lost"])
+def test_what_is_taken_of_a_partition_that_goes_is_dropped(client: Client, end: str) -> None:
+    """Else it would be worked on here and by its new owner."""
+    client.records = [Record(0, 0), Record(0, 1), Record(1, 5), Record(0, 2)]
+    tested = opened()
+    assert places(tested, 2) == [(0, 0), (0, 1)]
+    getattr(tested, end)(client, [TopicPartition("t", 0)])
+    assert places(tested, 3) == [(1, 5)]
+
+
+def test_while_it_is_held_nothing_comes_and_the_client_is_still_served(client: Client) -> None:
+    """Else a rebalance waits for as long as the limit lasts, and the member is taken for dead."""
+    client.records = [Record(0, n) for n in range(3)]
+    tested = opened()
+    assert places(tested, 2) == [(0, 0), (0, 1)]
+    tested.hold()
+    served = len(client.asked)
+    assert places(tested, 4) == []
+    assert len(client.asked) == served + 4
+    tested.release()
+    assert places(tested, 4) == [(0, 2)]
+
+
+def test_large_messages_are_taken_one_by_one(client: Client) -> None:
+    """Else a hundred pictures wait in memory that no limit knows of."""
+    client.records = [Record(0, n, size=source.TAKEN_BYTES) for n in range(9)]
+    tested = opened()
+    places(tested, 9)
+    assert client.asked == [1] * 9
