@@ -36,8 +36,11 @@ integration: setup  ## the tests on a real broker and on simulated devices: minu
 	$(VENV)/python -m pytest -q tests/integration
 
 benchmarks: setup  ## all benchmarks; each prints a ratio against a named alternative
+	$(VENV)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
 	$(VENV)/python benchmarks/observer_load.py
 	$(VENV)/python benchmarks/time_to_scale.py
+	$(VENV)/python benchmarks/parallel_consumption.py
+	$(VENV)/python benchmarks/reporting_cost.py
 
 clean:  ## remove what make has made; running labs are ended first
 	@[ ! -x $(VENV)/orchestrator ] || $(VENV)/orchestrator lab down
