@@ -25,7 +25,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from fogverse import Executor, Message, executor
+from fogverse import Executor, Message, Output, executor
 from fogverse.meter import Meter
 from fogverse.reporter import Reporter
 from lab import jars
@@ -91,10 +91,10 @@ class Beat(Reporter):
             super()._send()
 
 
-def process(message: Message) -> Message:
+def process(message: Message) -> Output:
     """Do nothing."""
     Beat.messages += 1
-    return message
+    return Output(message.value, message.key, topic="circle")
 
 
 def circle(bootstrap: str, rounds: int) -> list[Second]:
@@ -106,9 +106,7 @@ def circle(bootstrap: str, rounds: int) -> list[Second]:
         sys.exit("the broker did not take the messages within 30 s")
     Beat.seconds, Beat.messages = [], 0
     executor.Reporter = Beat  # type: ignore[misc]
-    running = Executor(
-        process, bootstrap_servers=bootstrap, source_topic="circle", target_topic="circle", group_id="circle"
-    )
+    running = Executor(process, bootstrap_servers=bootstrap, source_topic="circle", group_id="circle")
     thread = threading.Thread(target=running.run)
     thread.start()
     while thread.is_alive() and len(Beat.seconds) < len(KINDS) * (rounds + 2):

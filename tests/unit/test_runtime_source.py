@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from confluent_kafka import TopicPartition
 
 from fogverse import source
-from fogverse.assignment import Assignment
+from fogverse.assignment import Assignment, Partition
 from fogverse.source import Source
 
 
@@ -24,7 +22,8 @@ class Client:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.asked: list[Any] = []
+        self.asked: list[int] = []
+        self.paused: set[int] = set()
 
     def consume(self, count: int, timeout_s: float) -> list[Record]:  # noqa: ARG002
         self.asked.append(count)
@@ -34,15 +33,16 @@ class Client:
     def poll(self, timeout_s: float) -> Record | None:
         return (self.consume(1, timeout_s) or [None])[0]
 
-    def seek(self, place: TopicPartition) -> None:
-        self.asked.append((place.partition, place.offset))
-
     def assignment(self) -> list[TopicPartition]:
         return []
 
-    def pause(self, partitions: list[TopicPartition]) -> None: ...
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {p.partition for p in partitions}
 
-    resume = incremental_unassign = pause
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {p.partition for p in partitions}
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
 
 
 @pytest.fixture
@@ -58,18 +58,32 @@ def opened() -> Source:
     return made
 
 
-def places(opened: Source, count: int) -> list[tuple[int, int]]:
-    return [(m.partition, m.offset) for m in (opened.fetch(0) for _ in range(count)) if m is not None]
+def places(opened: Source, count: int, full: Partition | None = None) -> list[tuple[int, int]]:
+    fetched = (opened.fetch(0, lambda partition: partition == full) for _ in range(count))
+    return [(message.partition, message.offset) for message in fetched if message is not None]
 
 
-def test_what_is_taken_of_a_partition_that_is_paused_is_read_again_later(client: Client) -> None:
-    """Else messages behind a slow one are skipped, and so lost, when their partition goes on."""
+def test_a_partition_that_is_full_keeps_back_no_other(client: Client) -> None:
+    """Else a backlog is worked off partition by partition, with the keys of one, and most workers are idle."""
     client.records = [Record(0, 0), Record(0, 1), Record(1, 5), Record(0, 2), Record(1, 6)]
     tested = opened()
+    assert places(tested, 5, full=("t", 0)) == [(1, 5), (1, 6)]
+    assert places(tested, 5) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_a_partition_of_which_too_much_waits_is_paused_until_that_is_begun(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one slow message fills a small device's memory with those behind it."""
+    monkeypatch.setattr("fogverse.inbox.MESSAGES", 2)
+    client.records = [Record(0, n) for n in range(3)]
+    tested = opened()
+    assert places(tested, 2, full=("t", 0)) == []
+    assert client.paused == {0}
     assert places(tested, 2) == [(0, 0), (0, 1)]
-    tested.pause(("t", 0))
-    assert client.asked[-1] == (0, 2)
-    assert places(tested, 3) == [(1, 5), (1, 6)]
+    assert client.paused == {0}
+    assert places(tested, 1) == [(0, 2)]
+    assert client.paused == set()
 
 
 @pytest.mark.parametrize("end", ["_revoked", "_lost"])

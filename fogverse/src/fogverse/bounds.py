@@ -1,4 +1,4 @@
-"""How much may be under way, and what happens at the limit."""
+"""How much may be under way."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from fogverse.assignment import Assignment, Partition
 from fogverse.message import Message
 from fogverse.source import Source
 
-#: Seconds that fetching just waits at a limit. Pausing a partition makes librdkafka throw away what it has fetched
-#: of it in advance, so a limit that gives way in time must not pause; rebalances are served this much later.
+#: Seconds that fetching just waits at a limit. Holding makes librdkafka throw away what it has fetched in advance, so
+#: a limit that gives way in time must not hold; rebalances are served this much later.
 PATIENCE_S = 0.5
 
 
 class Bounds:
-    """Says whether a message may be fetched, and pauses partitions that stay full.
+    """Says of which partitions a message may be begun, and whether any may.
 
     A partition is full when its share of ``max_messages`` lies between its oldest unfinished message and its latest
     one: finished messages behind a slow one count too, since a crash would repeat them. Others go on meanwhile.
-    When ``max_bytes`` are under way everything waits. Both are exceeded by at most one message.
+    When ``max_bytes`` are under way everything waits; that is exceeded by at most one message.
 
     Args:
-        source: fetches, pauses, resumes.
+        source: is held while everything waits for long.
         assignment: knows how far the partitions stretch.
         max_messages: messages under way in all partitions.
         max_bytes: bytes of their values and keys.
@@ -43,55 +43,37 @@ class Bounds:
         self._max_bytes = max_bytes
         self._clock = clock
         self._bytes = 0
-        self._full: Partition | None = None
         self._since: float | None = None
 
     def begun(self, message: Message) -> None:
         """A message is under way."""
         self._bytes += size(message)
-        partition = (message.topic, message.partition)
-        if self._assignment.span(partition) >= self._share:
-            self._full = partition
 
     def left(self, message: Message) -> None:
         """It is no longer: finished, failed or given up."""
         self._bytes -= size(message)
+
+    def full(self, partition: Partition) -> bool:
+        """Whether no message of a partition may be begun for now."""
+        share = max(1, self._max_messages // max(1, self._assignment.owned))
+        return self._assignment.span(partition) >= share
 
     def allow(self, sink_full: bool) -> bool:
         """Whether to fetch now; to be asked before each fetch. False: wait for something to finish first.
 
         True may also mean that everything is held, and fetching only serves the group.
         """
-        if self._source.paused:
-            self._resume()
         if sink_full or self._bytes >= self._max_bytes:
-            if self._waited():
-                self._source.hold()
-                return True
-            return False
-        if self._full is not None and self._assignment.span(self._full) >= self._share:
-            if not self._waited():
+            now = self._clock()
+            if self._since is None:
+                self._since = now
+            if now - self._since < PATIENCE_S:
                 return False
-            self._source.pause(self._full)
-        self._full = None
+            self._source.hold()
+            return True
         self._since = None
         self._source.release()
         return True
-
-    @property
-    def _share(self) -> int:
-        return max(1, self._max_messages // max(1, self._assignment.owned))
-
-    def _waited(self) -> bool:
-        now = self._clock()
-        if self._since is None:
-            self._since = now
-        return now - self._since >= PATIENCE_S
-
-    def _resume(self) -> None:
-        half = self._share // 2
-        for partition in [p for p in self._source.paused if self._assignment.span(p) <= half]:
-            self._source.resume(partition)
 
 
 def size(message: Message) -> int:

@@ -81,7 +81,7 @@ class Parallel(Engine):
                 # The next thing to happen is that a call ends or an output is acknowledged.
                 self._wait()
                 return
-            message = self._source.fetch(0)
+            message = self._source.fetch(0, self._bounds.full)
             if message is None:
                 self._await_message()
                 return
@@ -97,7 +97,7 @@ class Parallel(Engine):
         if len(self._pool):
             self._settle(BUSY_S)
             return
-        message = self._source.fetch(BUSY_S if self._delivery.outstanding else IDLE_S)
+        message = self._source.fetch(BUSY_S if self._delivery.outstanding else IDLE_S, self._bounds.full)
         if message is not None:
             self._begin(message)
 

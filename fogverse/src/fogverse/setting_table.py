@@ -226,7 +226,7 @@ TABLE = (
         "max_in_flight",
         "FOGVERSE_MAX_IN_FLIGHT",
         _count(1_000_000),
-        "messages begun and not finished with several workers, shared out among the partitions: a full one is paused",
+        "messages begun and not finished with several workers, shared out among the partitions: a full one waits",
         default="1000",
         unit="messages",
     ),

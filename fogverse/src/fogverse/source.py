@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
 from time import monotonic
 from typing import Any
 
@@ -16,6 +14,7 @@ from fogverse.assignment import Assignment, Partition
 from fogverse.birth import Birth
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
+from fogverse.inbox import Inbox
 from fogverse.kafka_errors import is_refusal, is_unknown_topic, passing
 from fogverse.message import Message
 from fogverse.throttle import Throttle
@@ -66,7 +65,7 @@ class Source:
         self.fault: Fault | None = None
         self.commit_answered: Callable[[KafkaError | None, dict[Partition, int]], None] | None = None
         self.at_once = 1
-        self._taken: deque[Message] = deque()
+        self._inbox = Inbox()
         self._few = 1
         self._topic = topic
         self._topic_timeout_s = topic_timeout_s
@@ -87,33 +86,75 @@ class Source:
         """Ask to become a member of the group; partitions come later, inside ``fetch``."""
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
-    def fetch(self, timeout_s: float) -> Message | None:
-        """The next message, or None after ``timeout_s``. Serves rebalances and answers to commits on the way."""
-        if self._held or not self._taken:
-            self._take(timeout_s)
-        return None if self._held or not self._taken else self._taken.popleft()
+    def fetch(self, timeout_s: float, full: Callable[[Partition], bool] = lambda _partition: False) -> Message | None:
+        """The next message, or None after ``timeout_s``. Serves rebalances and answers to commits on the way.
 
-    def _take(self, timeout_s: float) -> None:
+        Args:
+            timeout_s: how long to wait for one.
+            full: whether a partition shall wait; others go on meanwhile. Only to be used with ``at_once`` above 1.
+        """
+        if self.at_once == 1:
+            return self._one(timeout_s)
+        if not self._held and (message := self._next(full)) is not None:
+            return message
+        for message in self._take(timeout_s):
+            self._inbox.put(message)
+        for partition in self._inbox.crowded(self._assignment.owned):
+            if partition not in self._paused:
+                self._paused.add(partition)
+                self._consumer.pause([TopicPartition(*partition)])
+        return None if self._held else self._next(full)
+
+    def _next(self, full: Callable[[Partition], bool]) -> Message | None:
+        message = self._inbox.take(full)
+        if message is not None and self._paused:
+            partition = message.topic, message.partition
+            if partition in self._paused and not self._inbox.holds(partition):
+                self._paused.discard(partition)
+                self._consumer.resume([TopicPartition(*partition)])
+        return message
+
+    def _one(self, timeout_s: float) -> Message | None:
         try:
-            if self._few == 1 or self._held:
-                record = self._consumer.poll(timeout_s)
-                records = [] if record is None else [record]
-            else:
-                records = self._consumer.consume(self._few, timeout_s)
+            record = self._consumer.poll(timeout_s)
         except KafkaException as ended:  # it raises what ended the consumer for good
             self._failed(ended.args[0])
-            return
-        largest = 1
-        for record in records:
-            error = record.error()
-            if error is not None:
-                self._failed(error)
-                continue
-            message = _message(record)
-            largest = max(largest, len(message.value))
-            self._taken.append(message)
+            return None
+        return None if record is None else self._message(record)
+
+    def _take(self, timeout_s: float) -> list[Message]:
+        """What the client has fetched, as far as ``at_once`` allows."""
+        if self._few == 1 or self._held:
+            one = self._one(timeout_s)
+            taken = [] if one is None else [one]
+        else:
+            try:
+                records = self._consumer.consume(self._few, timeout_s)
+            except KafkaException as ended:
+                self._failed(ended.args[0])
+                return []
+            taken = [message for record in records if (message := self._message(record)) is not None]
         # Large ones one by one: what is taken counts for nobody's limit yet.
-        self._few = max(1, min(self.at_once, TAKEN_BYTES // largest))
+        largest = max((len(message.value) for message in taken), default=1)
+        self._few = max(1, min(self.at_once, TAKEN_BYTES // max(1, largest)))
+        return taken
+
+    def _message(self, record: Record) -> Message | None:
+        error = record.error()
+        if error is not None:
+            self._failed(error)
+            return None
+        timestamp_ms = record.timestamp()[1]
+        headers = record.headers()
+        return Message(
+            record.value() or b"",
+            record.key(),
+            tuple(headers) if headers else (),  # type: ignore[arg-type]  # always pairs when read
+            record.topic() or "",
+            record.partition() or 0,
+            record.offset() or 0,
+            timestamp_ms if timestamp_ms >= 0 else None,
+        )
 
     def hold(self) -> None:
         """Fetch nothing for now; ``fetch`` still has to be called, for rebalances."""
@@ -132,26 +173,6 @@ class Source:
                     if (p.topic, p.partition) not in self._paused and (p.topic, p.partition) not in self._unborn
                 ]
             )
-
-    @property
-    def paused(self) -> AbstractSet[Partition]:
-        """Partitions paused one by one; not to be changed."""
-        return self._paused
-
-    def pause(self, partition: Partition) -> None:
-        """Fetch nothing of one partition for now. What librdkafka has fetched in advance has to be fetched again."""
-        self._paused.add(partition)
-        self._consumer.pause([TopicPartition(*partition)])
-        returned = [m.offset for m in self._taken if (m.topic, m.partition) == partition]
-        if returned:
-            self._forget([partition])
-            self._consumer.seek(TopicPartition(*partition, returned[0]))
-
-    def resume(self, partition: Partition) -> None:
-        """Fetch from it again after ``pause``."""
-        self._paused.discard(partition)
-        if not self._held:
-            self._consumer.resume([TopicPartition(*partition)])
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         """Ask for a commit; the answer comes to ``commit_answered`` inside ``fetch``.
@@ -218,7 +239,7 @@ class Source:
         self._assignment.remove(names)
         self._paused.difference_update(names)
         self._unborn.difference_update(names)
-        self._forget(names)
+        self._inbox.forget(names)
         consumer.incremental_unassign(partitions)
         log.info("revoked %s; owns %s", _text(names), _text(self._assignment.partitions))
         self._owning()
@@ -229,13 +250,10 @@ class Source:
         self._assignment.remove(names)
         self._paused.difference_update(names)
         self._unborn.difference_update(names)
-        self._forget(names)
+        self._inbox.forget(names)
         consumer.incremental_unassign(partitions)
         log.warning("lost %s: this member was taken for dead; others may repeat what was not committed", _text(names))
         self._owning()
-
-    def _forget(self, partitions: list[Partition]) -> None:
-        self._taken = deque(m for m in self._taken if (m.topic, m.partition) not in partitions)
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         for partition in partitions or []:
@@ -275,20 +293,6 @@ class Source:
                 )
         elif self._throttle.allows(error.name()):
             log.warning("consumer: %s", passing(error))
-
-
-def _message(record: Record) -> Message:
-    timestamp_ms = record.timestamp()[1]
-    headers = record.headers()
-    return Message(
-        record.value() or b"",
-        record.key(),
-        tuple(headers) if headers else (),  # type: ignore[arg-type]  # always pairs when read
-        record.topic() or "",
-        record.partition() or 0,
-        record.offset() or 0,
-        timestamp_ms if timestamp_ms >= 0 else None,
-    )
 
 
 def _names(partitions: list[TopicPartition]) -> list[Partition]:
