@@ -53,7 +53,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 
 
 def opened() -> Source:
-    made = Source({}, "t", 1, Assignment(), revoking=print, losing=print, commit_answered=print)
+    made = Source({}, "t", 1, Assignment(), revoking=print, losing=print, owning=lambda: None)
     made.at_once = 8
     return made
 
