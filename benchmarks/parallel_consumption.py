@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="runs of each contender in each case [3; with --quick 1]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the broker is not left behind
     rounds = arguments.rounds or (1 if arguments.quick else 3)
     folder = Path(tempfile.mkdtemp(prefix="parallel-consumption-"))
     broker = LocalBroker(folder, jars.collect(Path(".lab/jars")), port=free_port())

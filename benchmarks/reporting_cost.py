@@ -16,6 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -118,10 +120,12 @@ def circle(bootstrap: str, rounds: int) -> list[Second]:
     running = Executor(process, bootstrap_servers=bootstrap, source_topic="circle", group_id="circle")
     thread = threading.Thread(target=running.run)
     thread.start()
-    while thread.is_alive() and len(Beat.seconds) < len(KINDS) * (rounds + 2):
-        time.sleep(0.5)
-    running.stop()
-    thread.join()
+    try:
+        while thread.is_alive() and len(Beat.seconds) < len(KINDS) * (rounds + 2):
+            time.sleep(0.5)
+    finally:
+        running.stop()
+        thread.join()
     return Beat.seconds[len(KINDS) : len(KINDS) * (rounds + 1)]
 
 
@@ -161,6 +165,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="rounds of three seconds [20]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the broker is not left behind
     folder = Path(tempfile.mkdtemp(prefix="reporting-cost-"))
     broker = LocalBroker(folder / "kafka", jars.collect(Path(".lab/jars")), port=free_port())
     broker.up()
@@ -173,6 +178,7 @@ def main() -> None:
         seconds = circle(broker.bootstrap, arguments.rounds)
     finally:
         broker.purge()
+        shutil.rmtree(folder)
     rate = statistics.median(second.messages for second in seconds)
     reports, counting = cost_percent(seconds, "reported", "counted") / REPORTS, cost_percent(seconds, "counted", "mute")
     print(f"an instance whose callable does nothing: {rate:,.0f} messages/s")
