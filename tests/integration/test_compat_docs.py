@@ -48,8 +48,8 @@ class Pages(Nodes):
     def page(self, name: str, *arguments: str, **variables: str) -> Iterator[Program]:
         """A program of a page, with the broker's address in the environment and nothing else."""
         servers = dict.fromkeys(("CONSUMER_SERVERS", "PRODUCER_SERVERS", "KAFKA_ADMIN_HOST"), self.bootstrap)
-        command = [sys.executable, "-W", "error", *KAFKA_PYTHON, str(self._folder / name), *arguments]
-        running = Program(command, os.environ | servers | variables, self._folder)
+        command = [sys.executable, "-W", "error", *KAFKA_PYTHON, str(self.folder / name), *arguments]
+        running = Program(command, os.environ | servers | variables, self.folder)
         try:
             yield running
         finally:

@@ -60,7 +60,7 @@ class Nodes(Pipeline):
 
     @contextmanager
     def node(self, process: str, **variables: str) -> Iterator[Instance]:
-        program = self._folder / "node.py"
+        program = self.folder / "node.py"
         program.write_text(PROGRAM.format(process=process))
         with self.program(program, **variables) as running:
             yield running
@@ -76,7 +76,7 @@ class Nodes(Pipeline):
             "CLIENT_ID": f"{self.name}@pi-1.1",
             "OBSERVER_TOPIC": self.observer,
         }
-        running = Program([sys.executable, "-W", "error", str(program)], environ | variables, self._folder)
+        running = Program([sys.executable, "-W", "error", str(program)], environ | variables, self.folder)
         try:
             yield running
         finally:
