@@ -36,7 +36,8 @@ from orchestrator.broker.cluster import Cluster
 from orchestrator.core import features
 from orchestrator.core.fleet import Observed, ServiceFleet
 from orchestrator.core.instance import Instance
-from orchestrator.core.ratio import Memory, Rule, decide
+from orchestrator.core.memory import Memory
+from orchestrator.core.ratio import RatioRule, decide
 from orchestrator.core.service import Service
 from orchestrator.core.tally import Tally
 from orchestrator.core.window import Signal, Window
@@ -49,7 +50,7 @@ REPORTS = 60_000
 ROUNDS = 5
 #: Messages that an instance finishes in the second that one report of ours is about.
 MESSAGES = 120
-RULE = Rule(threshold=0.8, z_value=3, refresh_s=REFRESH_S, deploy_delay_s=60, heartbeat_delay_s=120)
+RULE = RatioRule(threshold=0.8, z_value=3, refresh_s=REFRESH_S, deploy_delay_s=60, heartbeat_delay_s=120)
 
 
 class NodeHeartBeat(BaseModel):

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.instance import Instance
-from orchestrator.core.ratio import Memory, Rule
+from orchestrator.core.memory import Memory
+from orchestrator.core.policy import Rule
+from orchestrator.core.policy_settings import CapacitySettings
+from orchestrator.core.ratio import RatioRule
 from orchestrator.core.service import Service
 from orchestrator.settings import Settings
 
@@ -70,7 +73,9 @@ class ServiceState:
 def rule_for(service: Service, settings: Settings) -> Rule:
     """The service's own policy settings, the master's where it has none."""
     policy = service.policy
-    return Rule(
+    if isinstance(policy, CapacitySettings):
+        return policy
+    return RatioRule(
         threshold=policy.threshold or settings.input_output_ratio_threshold,
         z_value=policy.z_value or settings.z_value,
         refresh_s=policy.refresh_s or settings.input_output_refresh_rate,

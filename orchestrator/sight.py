@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from orchestrator.broker.cluster import Cluster, Look
-from orchestrator.core.features import ARRIVAL, COMMITTED, REPORTED, SENT
+from orchestrator.core.signals import ARRIVAL, COMMITTED, LAG, REPORTED, SENT
 from orchestrator.core.service import Service
 from orchestrator.core.tally import Tally
 from orchestrator.core.window import Signal, Window

@@ -14,7 +14,7 @@ from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Cluster, Look
 from orchestrator.broker.observer import Observer
 from orchestrator.clock import Clock
-from orchestrator.core import features, growth, ratio
+from orchestrator.core import growth, policy, reading
 from orchestrator.core.decision import Decision
 from orchestrator.core.fleet import ServiceFleet, observe
 from orchestrator.core.growth import Growth
@@ -113,24 +113,16 @@ class Watch:
         """Decide for services; pure but for the clock."""
         now = self._clock.now()
         until = int(now) - SETTLE_S
-        by_refresh: dict[int, list[ServiceState]] = {}
-        for state in due:
-            by_refresh.setdefault(state.rule.refresh_s, []).append(state)
+        states = list(due)
+        seen = reading.read(self._window, self._efforts, until, [self._view(state) for state in states])
         decided = []
-        for refresh_s, states in by_refresh.items():
-            seen = features.read(
-                self._window,
-                until,
-                refresh_s,
-                {s.service.name: (s.service.source_topic, s.service.target_topic) for s in states},
-                {s.service.name: self._lag(s) for s in states},
-                {s.service.name: self._partitions(s.service.source_topic) for s in states},
+        for state in states:
+            memory = replace(state.memory, busy=state.busy or state.waits_for)
+            fleet = state.fleet if self.look is not None else ServiceFleet(observed=None)
+            decision, state.memory = policy.decide(
+                state.service, seen[state.service.name], fleet, memory, state.rule, now
             )
-            for state in states:
-                memory = replace(state.memory, busy=state.busy or state.waits_for)
-                fleet = state.fleet if self.look is not None else ServiceFleet(observed=None)
-                decision = ratio.decide(state.service, seen[state.service.name], fleet, memory, state.rule, now)
-                decided.append((state, decision))
+            decided.append((state, decision))
         return decided
 
     def occupied(self) -> set[Instance]:

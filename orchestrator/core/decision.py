@@ -19,6 +19,14 @@ Kind = Literal[
     "at-maximum",  # an instance is missing, but the limit is reached
     "keyed",  # an instance is missing, but the topic is ordered by key and may not grow
     "scale-out",  # an instance is missing and is started
+    "draining",  # there is a backlog, and the fleet works it off in time
+    "stabilising",  # fewer instances would do, but not for long enough yet
+    "scale-in",  # instances are not needed any more and are stopped
+    "hot-partition",  # one partition has the backlog: more instances would not help it
+    "stuck-record",  # a record is not got past: more instances would not help it
+    "no-effect",  # the last scale-out did not help
+    "shared-bottleneck",  # more instances finish no more: something that they share is full
+    "slow-device",  # a new instance is far slower than others of its class
 ]
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from orchestrator.core.efforts import Work
+from orchestrator.core.partition import Partition
+from orchestrator.core.signals import ARRIVAL, COMMITTED, REPORTED, SENT
+from orchestrator.core.traffic import Traffic
 from orchestrator.core.window import Signal, Window
-
-#: Signals: arrival at the source topic by broker offsets, messages finished by our reports, messages sent to
-#: the target topic by the seed's throughput messages, progress of the group's committed offsets.
-ARRIVAL, REPORTED, SENT, COMMITTED = "arrival", "reported", "sent", "committed"
-
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -53,6 +52,10 @@ class Features:
             ``offsets`` (commits of the group).
         lag: messages not yet committed by the group; None when unknown.
         partitions: of the source topic; None when unknown.
+        traffic: robust figures, for the policy ``capacity``; None for others.
+        work: what each instance that reports has done lately, by its name.
+        offsets: the source topic's partitions; empty when unknown.
+        stuck: places of records that reports name as stuck, as ``topic[partition]@offset``.
     """
 
     service: str
@@ -63,6 +66,10 @@ class Features:
     output_from: str
     lag: int | None = None
     partitions: int | None = None
+    traffic: Traffic | None = None
+    work: Mapping[str, Work] = field(default_factory=dict)
+    offsets: tuple[Partition, ...] = ()
+    stuck: tuple[str, ...] = ()
 
 
 def levels(frame: pd.DataFrame, refresh_s: int) -> pd.DataFrame:

@@ -8,8 +8,9 @@ a device.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from orchestrator.core.device import Device
 from orchestrator.core.instance import Instance
 
 
@@ -68,11 +69,16 @@ class ServiceFleet:
             listed by its stable group is joining, or pretending: it holds its slot but does not count.
         requested: instances being started or drained right now.
         foreign: client ids in the group that are no instances of ours.
+        devices: those that the service may use, by name.
+        free: slots that nobody holds, by device; an unusable device has none, one that is not named all but those
+            that this service holds.
     """
 
     observed: tuple[Observed, ...] | None
     requested: tuple[Instance, ...] = ()
     foreign: tuple[str, ...] = ()
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    free: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int | None:

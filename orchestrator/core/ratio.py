@@ -25,6 +25,7 @@ from typing import Any
 from orchestrator.core.decision import Decision, Kind
 from orchestrator.core.features import Features, Level
 from orchestrator.core.fleet import ServiceFleet
+from orchestrator.core.memory import Memory
 from orchestrator.core.service import Service
 
 #: Share of the mean that a deviation is at least taken to be: steady traffic that changes by less is no news.
@@ -32,7 +33,7 @@ LEAST_DEVIATION = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RatioRule:
     """The settings of the rule for one service, the master's and the service's own put together.
 
     Attributes:
@@ -48,21 +49,6 @@ class Rule:
     refresh_s: int
     deploy_delay_s: float
     heartbeat_delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a policy remembers of a service between decisions; the ledger keeps it across restarts.
-
-    Attributes:
-        last_start_at: when the last instance was asked for, seconds since the epoch.
-        last_seen_new_at: when an instance was last seen for the first time.
-        busy: what is being carried out right now, in words; None when nothing is.
-    """
-
-    last_start_at: float | None = None
-    last_seen_new_at: float | None = None
-    busy: str | None = None
 
 
 def z_score(level: Level) -> float | None:
@@ -88,7 +74,7 @@ def has_lasted(level: Level, z_value: float) -> bool:
 
 
 def decide(
-    service: Service, features: Features, fleet: ServiceFleet, memory: Memory, rule: Rule, now: float
+    service: Service, features: Features, fleet: ServiceFleet, memory: Memory, rule: RatioRule, now: float
 ) -> Decision:
     """Decide for one service; pure, and a reason for every outcome."""
     numbers: dict[str, Any] = {
@@ -152,7 +138,7 @@ def decide(
     return outcome("scale-out", f"{shortage}; one more than {current}", desired=current + 1)
 
 
-def _spike(features: Features, rule: Rule, numbers: dict[str, Any]) -> tuple[Kind, str] | None:
+def _spike(features: Features, rule: RatioRule, numbers: dict[str, Any]) -> tuple[Kind, str] | None:
     for name, level in (("input", features.arrival), ("output", features.output)):
         z = z_score(level)
         numbers[f"z_{name}"] = _rounded(z)
@@ -174,7 +160,7 @@ def _spike(features: Features, rule: Rule, numbers: dict[str, Any]) -> tuple[Kin
     return None
 
 
-def _cooldown(memory: Memory, rule: Rule, now: float) -> str | None:
+def _cooldown(memory: Memory, rule: RatioRule, now: float) -> str | None:
     waits = [
         (memory.last_start_at, rule.deploy_delay_s, "the last start"),
         (memory.last_seen_new_at, rule.heartbeat_delay_s, "the newest instance's first report"),

@@ -6,31 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.core.policy_settings import CapacitySettings, PolicySettings
+
 #: A name that is legal at once in a Kafka topic, a systemd unit and a Unix path.
 ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RatioSettings(_Frozen):
-    """Settings of the policy ``ratio`` for one service; unset ones fall back to the master's settings.
-
-    Attributes:
-        threshold: output/input below which an instance is missing (0 to 1).
-        z_value: standard deviations above the baseline from which traffic counts as a spike.
-        refresh_s: seconds between two decisions, and the span that each looks at.
-    """
-
-    name: Literal["ratio"] = "ratio"
-    threshold: float | None = Field(default=None, gt=0, le=1)
-    z_value: float | None = Field(default=None, gt=0)
-    refresh_s: int | None = Field(default=None, ge=1, le=28_800)
-
-
-class Service(_Frozen):
+class Service(BaseModel):
     """What to run, where, between which topics and within which limits.
 
     Attributes:
@@ -43,12 +26,15 @@ class Service(_Frozen):
         hosts: Ansible inventory pattern of the devices that may run it.
         min_instances: kept running always.
         max_instances: never exceeded.
+        max_partitions: what the source topic is grown to at most; None for ``max_instances``.
         ordering: ``none``, ``key`` or ``partition``: what the consumers guarantee. Topics of services
             ordered by key are never grown, since growth moves keys to other partitions.
         workers: messages worked on at once inside one process.
         env: extra environment variables of the process; no secrets.
         policy: how the desired number of instances is found.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ServiceName
     source_topic: TopicName
@@ -59,10 +45,11 @@ class Service(_Frozen):
     hosts: Annotated[str, Field(min_length=1)]
     min_instances: int = Field(default=1, ge=0)
     max_instances: int = Field(default=1, ge=1)
+    max_partitions: int | None = Field(default=None, ge=1)
     ordering: Literal["none", "key", "partition"] = "none"
     workers: int = Field(default=1, ge=1)
     env: dict[str, str] = Field(default_factory=dict)
-    policy: RatioSettings = Field(default_factory=RatioSettings)
+    policy: PolicySettings = Field(default_factory=CapacitySettings)
 
     @model_validator(mode="after")
     def _limits(self) -> Service:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from orchestrator.core.features import REPORTED, SENT
+from orchestrator.core.signals import REPORTED, SENT
 from orchestrator.core.report import Pair, Rejected, Report, Throughput, parse
 from orchestrator.core.window import Signal
 

@@ -8,7 +8,7 @@ is not zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,6 +108,21 @@ class Window:
         newest = self._newest if self._newest is not None else until - length - 1
         values[(index > newest) | (index <= newest - self.length_s)] = np.nan
         return pd.DataFrame(values, index=pd.Index(index, name="second"), columns=self._column_index())
+
+    def values(self, signals: Sequence[Signal], until: int, seconds: int) -> npt.NDArray[np.float64]:
+        """The ``seconds`` complete seconds before ``until`` of some signals, a row per signal, oldest first.
+
+        Returns:
+            An array of its own, NaN where nothing is known, also for a signal that nothing was ever added to.
+        """
+        length = min(seconds, self.length_s)
+        index = np.arange(until - length, until)
+        columns = np.array([self._columns.get(signal, -1) for signal in signals], dtype=int)
+        values = self._ring[np.ix_(index % self.length_s, columns)].T.copy()
+        newest = self._newest if self._newest is not None else until - length - 1
+        values[:, (index > newest) | (index <= newest - self.length_s)] = np.nan
+        values[columns < 0] = np.nan
+        return values
 
     def _column_index(self) -> pd.Index:
         return pd.Index(list(self._columns), tupleize_cols=False, dtype=object)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from orchestrator.core.features import Features, Level
 from orchestrator.core.fleet import Observed, ServiceFleet
 from orchestrator.core.instance import Instance
-from orchestrator.core.ratio import Memory, Rule, decide
+from orchestrator.core.memory import Memory
+from orchestrator.core.ratio import RatioRule, decide
 from orchestrator.core.service import Service
 
 figures = st.one_of(st.none(), st.floats(0, 1e9))
@@ -24,7 +25,7 @@ levels = st.builds(
 moments = st.one_of(st.none(), st.floats(0, 1000))
 memories = st.builds(Memory, last_start_at=moments, last_seen_new_at=moments, busy=st.one_of(st.none(), st.just("x")))
 rules = st.builds(
-    Rule,
+    RatioRule,
     threshold=st.floats(0.01, 1),
     z_value=st.floats(0.1, 10),
     refresh_s=st.integers(1, 100),
@@ -48,7 +49,7 @@ def test_limits_and_cooldowns_hold_for_all_traffic(
     arrival: Level,
     output: Level,
     memory: Memory,
-    rule: Rule,
+    rule: RatioRule,
     count: int | None,
     least: int,
     extra: int,

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.features import ARRIVAL, REPORTED, Features, read
+from orchestrator.core.features import Features, read
 from orchestrator.core.fleet import Observed, ServiceFleet
 from orchestrator.core.instance import Instance
-from orchestrator.core.ratio import Memory, Rule, decide, z_score
+from orchestrator.core.memory import Memory
+from orchestrator.core.ratio import RatioRule, decide, z_score
+from orchestrator.core.signals import ARRIVAL, REPORTED
 from orchestrator.core.service import Service
 from orchestrator.core.window import Signal, Window
 
@@ -24,7 +26,7 @@ SERVICE = Service(
     hosts="fog",
     max_instances=3,
 )
-RULE = Rule(threshold=0.8, z_value=3, refresh_s=10, deploy_delay_s=60, heartbeat_delay_s=120)
+RULE = RatioRule(threshold=0.8, z_value=3, refresh_s=10, deploy_delay_s=60, heartbeat_delay_s=120)
 NOW = 1_000_000
 
 

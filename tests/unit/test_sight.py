@@ -9,7 +9,7 @@ import pytest
 from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Look
 from orchestrator.broker.ledger import Entry
-from orchestrator.core.features import ARRIVAL, COMMITTED, REPORTED
+from orchestrator.core.signals import ARRIVAL, COMMITTED, REPORTED
 from orchestrator.core.fleet import Group
 from orchestrator.core.instance import Instance
 from orchestrator.core.service import Service

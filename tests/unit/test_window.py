@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from orchestrator.core.features import ARRIVAL, COMMITTED, REPORTED, SENT, read
+from orchestrator.core.features import read
+from orchestrator.core.signals import ARRIVAL, COMMITTED, REPORTED, SENT
 from orchestrator.core.window import Signal, Window
 
 A = Signal("arrival", "a")
