@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.instance import Instance
 from orchestrator.core.memory import Memory
+from orchestrator.core.partition import Partition
 from orchestrator.core.policy import Rule
 from orchestrator.core.policy_settings import CapacitySettings
 from orchestrator.core.ratio import RatioRule
@@ -24,6 +26,7 @@ class ServiceState:
         rule: the policy's settings for it.
         memory: cooldowns.
         fleet: what was observed last.
+        offsets: the source topic's partitions, as they were last seen.
         known: instances seen in the last tick; None before the first look.
         next_at: when the next decision is due, seconds since the epoch.
         action: the thread that carries out a decision; None when nothing is under way.
@@ -39,6 +42,7 @@ class ServiceState:
     rule: Rule
     memory: Memory = field(default_factory=Memory)
     fleet: ServiceFleet = field(default_factory=lambda: ServiceFleet(observed=None))
+    offsets: Mapping[int, Partition] = field(default_factory=dict)
     known: frozenset[Instance] | None = None
     next_at: float = 0.0
     action: threading.Thread | None = None

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from orchestrator.broker.cluster import Cluster, Look
-from orchestrator.core.signals import ARRIVAL, COMMITTED, LAG, REPORTED, SENT
 from orchestrator.core.service import Service
+from orchestrator.core.signals import ARRIVAL, COMMITTED, LAG, REPORTED, SENT
 from orchestrator.core.tally import Tally
 from orchestrator.core.window import Signal, Window
 
@@ -42,6 +42,9 @@ def count_offsets(window: Window, before: Look | None, after: Look, services: It
             (Signal(ARRIVAL, topic), before.end(topic), after.end(topic)),
             (Signal(COMMITTED, service.name), before.progress(group, topic), after.progress(group, topic)),
         )
+        lag = after.lag(group, topic)
+        if lag is not None:  # a level, not a count: as message-seconds it is spread over seconds like the others
+            window.spread(Signal(LAG, service.name), before.at, after.at, lag * (after.at - before.at))
         for signal, earlier, later in pairs:
             if earlier is None or later is None:
                 continue

@@ -156,7 +156,7 @@ def _service(
 
 def _finished(tally: Tally, start: float, end: float) -> dict[str, float]:
     rates: dict[str, float] = {}
-    for name, begin, stop, messages in tally.finished:
+    for _, name, begin, stop, messages, _ in tally.finished:
         overlap = min(end, stop) - max(start, begin)
         if overlap > 0:
             rates[name] = rates.get(name, 0.0) + messages * overlap / (stop - begin)

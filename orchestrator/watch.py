@@ -16,10 +16,14 @@ from orchestrator.broker.observer import Observer
 from orchestrator.clock import Clock
 from orchestrator.core import growth, policy, reading
 from orchestrator.core.decision import Decision
+from orchestrator.core.efforts import Efforts
 from orchestrator.core.fleet import ServiceFleet, observe
 from orchestrator.core.growth import Growth
 from orchestrator.core.instance import Instance
+from orchestrator.core.partition import follow
 from orchestrator.core.placement import Mark, Placement, place
+from orchestrator.core.policy_settings import CapacitySettings
+from orchestrator.core.reading import View
 from orchestrator.core.service import Service
 from orchestrator.core.window import Window
 from orchestrator.errors import BrokerUnreachable
@@ -37,6 +41,9 @@ SETTLE_S = 1
 CATCH_UP_S = 30.0
 #: Pairs that are remembered as said, so that a hostile sender fills neither the log nor the memory.
 MOST_FOREIGN_PAIRS = 100
+
+#: Seconds more than the longest persistence time for which is kept what each instance did: reports may be late.
+LATE_S = 10
 
 ProbeDevices = Callable[[Iterable[str]], Mapping[str, Probe]]
 
@@ -69,6 +76,8 @@ class Watch:
         # a service with an interval of its own needs a window that holds enough of them
         longest = max((state.rule.refresh_s for state in self.states.values()), default=0)
         self._window = Window(max(settings.window_max_second, INTERVALS * longest))
+        rules = [state.rule for state in self.states.values() if isinstance(state.rule, CapacitySettings)]
+        self._efforts = Efforts(self.states, LATE_S + max((rule.persistence_s for rule in rules), default=0))
         self._away_since: float | None = None
         self._running_at_start: dict[Instance, float] = {}
         self._foreign_pairs: set[tuple[str, str]] = set()
@@ -94,6 +103,7 @@ class Watch:
         """Take in reports and offsets and find out who runs; a broker that is away leaves everything unknown."""
         tally = self._observer.take()
         count_reports(self._window, tally, self.services)
+        self._efforts.add_all(tally.finished)
         self.book.enter(tally)
         if tally.rejected:
             last = tally.samples[-1]
@@ -105,6 +115,10 @@ class Watch:
         before, self.look = self.look, self._look_at_cluster()
         if self.look is not None:
             count_offsets(self._window, before, self.look, self.services)
+            for state in self.states.values():
+                topic, group = state.service.source_topic, state.service.group_id
+                ends, positions = self.look.ends.get(topic, {}), self.look.positions(group, topic)
+                state.offsets = follow(state.offsets, ends, positions, self.look.at) if positions else {}
         for state in self.states.values():
             self._observe_fleet(state)
         self.book.forget_before(self._clock.now() - self._settings.window_max_second)
@@ -187,6 +201,17 @@ class Watch:
 
     def _lag(self, state: ServiceState) -> int | None:
         return None if self.look is None else self.look.lag(state.service.group_id, state.service.source_topic)
+
+    def _view(self, state: ServiceState) -> View:
+        service, known = state.service, self.look is not None
+        return View(
+            service=service,
+            rule=state.rule,
+            lag=self._lag(state),
+            partitions=self._partitions(service.source_topic),
+            offsets=tuple(state.offsets.values()) if known else (),
+            stuck=self.book.stuck(service.name, self._clock.now()),
+        )
 
     def _partitions(self, topic: str) -> int | None:
         return None if self.look is None else self.look.partitions(topic)

@@ -202,4 +202,4 @@ class Story:
         tally = Tally()
         for record in tail(options, topic, since=self._began):
             tally.add(record.value, record.timestamp / 1000)
-        return round(sum(messages for name, _, _, messages in tally.finished if name == instance))
+        return round(sum(messages for _, name, _, _, messages, _ in tally.finished if name == instance))

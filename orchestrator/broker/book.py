@@ -11,6 +11,8 @@ from orchestrator.core.tally import Tally
 
 #: Instances beyond this many are not remembered: a hostile sender must not fill the memory.
 MOST_INSTANCES = 20_000
+#: Age up to which a report says what is so now: they come once a second.
+FRESH_S = 5.0
 
 
 class ReportBook:
@@ -50,6 +52,12 @@ class ReportBook:
         """When the broker had the first report of an instance that had finished a message; None for never."""
         with self._lock:
             return self._progress.get(str(instance))
+
+    def stuck(self, service: str, now: float) -> tuple[str, ...]:
+        """Places that the instances of a service named as stuck in reports of the last seconds."""
+        with self._lock:
+            latest = [report for at, report in self._last.values() if report.stuck and now - at < FRESH_S]
+        return tuple(sorted({place for report in latest if report.service == service for place in report.stuck}))
 
     def ages(self, service: str, now: float) -> dict[str, float]:
         """Seconds since the last report, by instance name, of one service."""

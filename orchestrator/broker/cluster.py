@@ -70,6 +70,13 @@ class Look:
         # before its first commit a partition stands where its log begins, or that commit would look like a burst
         return sum(own.get(partition, begin) for partition, begin in (begins or dict.fromkeys(own, 0)).items())
 
+    def positions(self, group: str, topic: str) -> Mapping[int, int]:
+        """Where the group stands on each partition: its commit, or where the log begins; empty when not known."""
+        committed, begins = self.committed.get(group), self.begins.get(topic, {})
+        if committed is None:
+            return {}
+        return {p: committed.get((topic, p), begins.get(p, 0)) for p in self.ends.get(topic, {})}
+
     def lag(self, group: str, topic: str) -> int | None:
         """Messages appended but not committed; a partition without a commit counts from where its log begins."""
         ends, committed = self.ends.get(topic), self.committed.get(group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from orchestrator.core.decision import Decision
+from orchestrator.core.decision import Decision, Kind
 from orchestrator.core.features import Features
 from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.memory import Memory
@@ -28,6 +28,6 @@ def decide(
         + traffic.arrival * rule.startup_s / rule.catch_up_s
     )
     desired = max(service.min_instances, min(service.max_instances, math.ceil(needed / rate)))
-    kind = "scale-out" if desired > current else "keeping-up"
+    kind: Kind = "scale-out" if desired > current else "keeping-up"
     reason = f"{needed:.0f}/s are needed and one instance manages {rate:.0f}/s"
     return Decision(service.name, now, current, max(current, desired), kind, reason), memory

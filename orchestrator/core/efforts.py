@@ -52,7 +52,7 @@ class Efforts:
         self._window.spread_all(spans)
 
     def read(self, until: int, seconds: int, services: Iterable[str]) -> dict[str, dict[str, Work]]:
-        """What the instances of each of the services did in the ``seconds`` before ``until``; silent ones are absent."""
+        """What the services' instances did in the ``seconds`` before ``until``; silent ones are absent."""
         wanted = [(service, name, pair) for service in services for name, pair in self._names[service].items()]
         found: dict[str, dict[str, Work]] = {}
         if not wanted:

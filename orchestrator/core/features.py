@@ -17,6 +17,7 @@ from orchestrator.core.signals import ARRIVAL, COMMITTED, REPORTED, SENT
 from orchestrator.core.traffic import Traffic
 from orchestrator.core.window import Signal, Window
 
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """One signal over the last two refresh intervals, against the time before them.

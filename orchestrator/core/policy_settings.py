@@ -55,7 +55,11 @@ class CapacitySettings(_Frozen):
         0.75, "share", "Quantile of the measured start-up times that is reckoned with.", gt=0, le=1
     )
     persistence_s: int = _setting(
-        10, "s", "Time whose median second is the arrival: what lasts less than half of it does not count.", ge=3, le=600
+        10,
+        "s",
+        "Time whose median second is the arrival: what lasts less than half of it does not count.",
+        ge=3,
+        le=600,
     )
     steady_s: int = _setting(60, "s", "Time over which slow changes and the output are measured.", ge=10, le=3600)
     noise_z: float = _setting(
@@ -102,8 +106,8 @@ class CapacitySettings(_Frozen):
     def _in_order(self) -> CapacitySettings:
         if self.utilisation_max < self.utilisation:
             raise ValueError(
-                f"utilisation_max ({self.utilisation_max:g}) is below utilisation ({self.utilisation:g}): the dead band "
-                "ends before it begins"
+                f"utilisation_max ({self.utilisation_max:g}) is below utilisation ({self.utilisation:g}): "
+                "the dead band ends before it begins"
             )
         if self.steady_s < self.persistence_s:
             raise ValueError(f"steady_s ({self.steady_s}) is below persistence_s ({self.persistence_s})")

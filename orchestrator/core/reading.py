@@ -83,4 +83,3 @@ def read(window: Window, efforts: Efforts, until: int, views: Iterable[View]) ->
 
 def _level(rate: float | None) -> Level:
     return Level(rate, None, None, None, None, 0)
-

@@ -20,6 +20,7 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 #: What becomes a word in a log or a terminal must not carry line breaks or escapes.
 Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,249}$")]
+Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}\[\d{1,10}\]@\d{1,20}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
@@ -41,6 +42,7 @@ class Report(BaseModel):
         lag_ms_p95: 95th percentile of (finished - message timestamp), None when nothing finished.
         rss_mb: resident memory in MiB.
         cpu: share of one core used, 0 to number of cores.
+        stuck: places of messages that are worked on for too long, as ``topic[partition]@offset``.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -61,6 +63,7 @@ class Report(BaseModel):
     lag_ms_p95: Annotated[float, Field(allow_inf_nan=False)] | None = None
     rss_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     cpu: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    stuck: Annotated[tuple[Place, ...], Field(max_length=64)] = ()
 
 
 class Throughput(BaseModel):

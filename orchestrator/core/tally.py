@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from orchestrator.core.signals import REPORTED, SENT
 from orchestrator.core.report import Pair, Rejected, Report, Throughput, parse
+from orchestrator.core.signals import REPORTED, SENT
 from orchestrator.core.window import Signal
 
 
@@ -27,7 +27,7 @@ class Tally:
 
     Attributes:
         spans: signal, start, end (seconds since the epoch) and messages.
-        finished: instance name, start, end and messages finished of every report.
+        finished: service, instance name, start, end, messages finished and seconds busy per worker of every report.
         reports: by instance name, its newest report and when the broker had it.
         first_progress: by instance name, when its first report with a finished message was appended.
         pairs: announcements of the seed's nodes, by source and target topic.
@@ -37,7 +37,7 @@ class Tally:
     """
 
     spans: list[tuple[Signal, float, float, float]] = field(default_factory=list)
-    finished: list[tuple[str, float, float, float]] = field(default_factory=list)
+    finished: list[tuple[str, str, float, float, float, float]] = field(default_factory=list)
     reports: dict[str, tuple[float, Report]] = field(default_factory=dict)
     first_progress: dict[str, float] = field(default_factory=dict)
     pairs: dict[tuple[str, str], Pair] = field(default_factory=dict)
@@ -57,7 +57,8 @@ class Tally:
         if isinstance(message, Report):
             start = at - message.interval_s
             self.spans.append((Signal(REPORTED, message.service), start, at, message.consumed))
-            self.finished.append((message.instance, start, at, message.consumed))
+            busy_s = message.busy_s / message.workers
+            self.finished.append((message.service, message.instance, start, at, message.consumed, busy_s))
             known = self.reports.get(message.instance)
             if known is None or at >= known[0]:
                 self.reports[message.instance] = (at, message)

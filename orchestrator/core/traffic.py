@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,11 +42,11 @@ class Traffic:
         noise: standard deviation from second to second, from the median of absolute differences.
         output: messages/s finished, mean over the steady time.
         output_now: the same over the persistence time.
-        output_from: where that was read: ``reports``, ``throughput`` or ``offsets``.
         lag_least: least lag in the persistence time, messages: what has lasted.
         lag_drain: messages/s by which the lag shrank over the persistence time; below zero it grew.
         lag_least_steady: the least lag in the steady time.
         lag_drain_steady: the same over the steady time.
+        output_from: where the output was read: ``reports``, ``throughput`` or ``offsets``.
     """
 
     arrival: float | None
@@ -55,16 +55,14 @@ class Traffic:
     noise: float | None
     output: float | None
     output_now: float | None
-    output_from: str
     lag_least: float | None
     lag_drain: float | None
     lag_least_steady: float | None
     lag_drain_steady: float | None
+    output_from: str
 
 
-def read(
-    window: Window, until: int, span: Span, sources: Sequence[tuple[str, str, str | None]]
-) -> list[Traffic]:
+def read(window: Window, until: int, span: Span, sources: Sequence[tuple[str, str, str | None]]) -> list[Traffic]:
     """Read the traffic of many services in a few array operations.
 
     Args:
@@ -77,17 +75,16 @@ def read(
         return []
     arrived = window.values([Signal(ARRIVAL, source) for _, source, _ in sources], until, window.length_s)
     waiting = window.values([Signal(LAG, name) for name, _, _ in sources], until, span.steady_s)
+    output, output_now, origin = _outputs(window, until, span, sources)
     figures = (
         *_arrivals(arrived, span),
-        *_outputs(window, until, span, sources),
+        output,
+        output_now,
         *_lags(waiting[:, -span.persistence_s :]),
         *_lags(waiting),
     )
-    origins, rows = figures[6], [column.tolist() for n, column in enumerate(figures) if n != 6]
-    return [
-        Traffic(*(_known(v) for v in row[:6]), ORIGINS[int(origin)], *(_known(v) for v in row[6:]))
-        for origin, row in zip(origins.tolist(), zip(*rows, strict=True), strict=True)
-    ]
+    rows = zip(*(column.tolist() for column in figures), strict=True)
+    return [_traffic(row, ORIGINS[int(number)]) for row, number in zip(rows, origin.tolist(), strict=True)]
 
 
 #: Where output may be read, the one that is believed first at the front.
@@ -160,5 +157,9 @@ def _mean(seconds: Array) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _traffic(row: Iterable[float], output_from: str) -> Traffic:
+    figures: list[float | None] = [None if value != value else value for value in row]  # noqa: PLR0124 - NaN
+    arrival, low, steady, noise, output, output_now, least, drain, least_steady, drain_steady = figures
+    return Traffic(
+        arrival, low, steady, noise, output, output_now, least, drain, least_steady, drain_steady, output_from
+    )

@@ -118,7 +118,7 @@ class Window:
         length = min(seconds, self.length_s)
         index = np.arange(until - length, until)
         columns = np.array([self._columns.get(signal, -1) for signal in signals], dtype=int)
-        values = self._ring[np.ix_(index % self.length_s, columns)].T.copy()
+        values: npt.NDArray[np.float64] = self._ring[np.ix_(index % self.length_s, columns)].T.copy()
         newest = self._newest if self._newest is not None else until - length - 1
         values[:, (index > newest) | (index <= newest - self.length_s)] = np.nan
         values[columns < 0] = np.nan

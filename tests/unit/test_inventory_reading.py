@@ -13,7 +13,8 @@ import paramiko
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.core.service import RatioSettings, Service
+from orchestrator.core.policy_settings import CapacitySettings, RatioSettings
+from orchestrator.core.service import Service
 from orchestrator.inventory import Connection, Inventory, InventoryInvalid, KafkaSettings, read
 from orchestrator.inventory import ansible as asking
 from orchestrator.inventory.devices import check_addresses, check_device
@@ -178,7 +179,7 @@ def test_the_example_is_valid() -> None:
     assert example.devices
 
 
-@pytest.mark.parametrize("model", [Service, KafkaSettings, RatioSettings])
+@pytest.mark.parametrize("model", [Service, KafkaSettings, RatioSettings, CapacitySettings])
 def test_every_key_is_documented(model: type[BaseModel]) -> None:
     documented = (PROJECT / "docs/inventory.md").read_text()
 

@@ -12,8 +12,8 @@ from orchestrator.core.fleet import Observed, ServiceFleet
 from orchestrator.core.instance import Instance
 from orchestrator.core.memory import Memory
 from orchestrator.core.ratio import RatioRule, decide, z_score
-from orchestrator.core.signals import ARRIVAL, REPORTED
 from orchestrator.core.service import Service
+from orchestrator.core.signals import ARRIVAL, REPORTED
 from orchestrator.core.window import Signal, Window
 
 SERVICE = Service(

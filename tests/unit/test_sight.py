@@ -9,10 +9,10 @@ import pytest
 from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Look
 from orchestrator.broker.ledger import Entry
-from orchestrator.core.signals import ARRIVAL, COMMITTED, REPORTED
 from orchestrator.core.fleet import Group
 from orchestrator.core.instance import Instance
 from orchestrator.core.service import Service
+from orchestrator.core.signals import ARRIVAL, COMMITTED, REPORTED
 from orchestrator.core.tally import Tally
 from orchestrator.core.window import Signal, Window
 from orchestrator.sight import count_offsets, count_reports
