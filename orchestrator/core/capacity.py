@@ -1,33 +1,54 @@
-"""Policy ``capacity``: as many instances as the arrival, the backlog and the start-up need, in one decision."""
+"""Policy ``capacity``: as many instances as the arrival, the backlog and the start-up need, in one decision.
+
+The order of the questions: is anything known? does the present fleet manage what comes, and does the backlog go? If
+not, would more instances help, and may they be started now? If so, would fewer do, and for long enough? Formula and
+sources are in :mod:`orchestrator.core.need`; ``docs/policy.md`` explains it all.
+"""
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
-from orchestrator.core.decision import Decision, Kind
+from orchestrator.core import effect
+from orchestrator.core.answer import Answer
+from orchestrator.core.case import Case
+from orchestrator.core.decision import Decision
 from orchestrator.core.features import Features
 from orchestrator.core.fleet import ServiceFleet
+from orchestrator.core.learning import learn
 from orchestrator.core.memory import Memory
 from orchestrator.core.policy_settings import CapacitySettings
+from orchestrator.core.rates import Rates
 from orchestrator.core.service import Service
+from orchestrator.core.sizing import Ladder
 
 
 def decide(
     service: Service, features: Features, fleet: ServiceFleet, memory: Memory, rule: CapacitySettings, now: float
 ) -> tuple[Decision, Memory]:
     """Decide for one service, and say what is to be remembered; pure, and a reason for every outcome."""
+    answer = Answer(service, features, fleet.count, rule, now)
     current, traffic = fleet.count, features.traffic
-    if current is None or traffic is None or traffic.arrival is None or features.lag is None:
-        return Decision(service.name, now, current, current, "unknown", "nothing is known; nothing is changed"), memory
-    if not memory.capacities:
-        return Decision(service.name, now, current, current, "keeping-up", "no capacity is known yet"), memory
-    rate = min(estimate.rate for estimate in memory.capacities.values())
-    needed = (
-        traffic.arrival / rule.utilisation
-        + features.lag / rule.catch_up_s
-        + traffic.arrival * rule.startup_s / rule.catch_up_s
-    )
-    desired = max(service.min_instances, min(service.max_instances, math.ceil(needed / rate)))
-    kind: Kind = "scale-out" if desired > current else "keeping-up"
-    reason = f"{needed:.0f}/s are needed and one instance manages {rate:.0f}/s"
-    return Decision(service.name, now, current, max(current, desired), kind, reason), memory
+    if current is None:
+        return answer("unknown", "neither reports nor the consumer group could be read; nothing is changed"), memory
+    rates = Rates(fleet.devices, memory.capacities)
+    memory = effect.judge(features, fleet, memory, rates, rule, now)
+    memory = replace(memory, capacities=learn(features, fleet, memory, rule, now))
+    rates = Rates(fleet.devices, memory.capacities)
+    waits_for = memory.busy or (f"{len(fleet.requested)} instances are being started" if fleet.requested else None)
+    if waits_for is not None:
+        return answer("busy", f"waiting: {waits_for}"), memory
+    if current < service.min_instances:
+        missing = f"{current} of at least {service.min_instances} instances run"
+        return answer("below-minimum", missing, desired=service.min_instances), memory
+    if current > service.max_instances:
+        cap = f"max_instances {service.max_instances}"
+        words = f"{current} instances run, more than {cap}"
+        return answer("scale-in", words, desired=service.max_instances, cap=cap), memory
+    if traffic is None or traffic.arrival is None or traffic.lag_least is None or features.lag is None:
+        words = "arrival" if traffic is None or traffic.arrival is None else "lag"
+        return answer("unknown", f"{words} of the last {rule.persistence_s} s is not known well enough"), memory
+    ladder = Ladder(service, fleet, rates, features.partitions)
+    known = (*(rates.of(instance.device) for instance in fleet.working), rates.of(""))
+    case = Case(service, features, traffic, fleet, rule, rates, ladder, now, answer)
+    return case.decide(memory) if any(rate is not None for rate in known) else case.decide_blindly(memory)

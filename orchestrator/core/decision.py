@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Direction = Literal["up", "none", "down"]
+#: A plain JSON value that explains a decision; None is what is not known.
+Number = float | int | str | None
 
 #: Why a decision came out as it did; stable words for filters and tests, the reason says it in full.
 Kind = Literal[
@@ -51,7 +53,7 @@ class Decision:
     desired: int | None
     kind: Kind
     reason: str
-    numbers: dict[str, float | int | str | None] = field(default_factory=dict)
+    numbers: dict[str, Number] = field(default_factory=dict)
     capped_by: str | None = None
 
     @property

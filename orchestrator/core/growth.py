@@ -1,10 +1,12 @@
-"""How many partitions a topic needs: as many as its group has members that subscribe to it."""
+"""How many partitions a topic needs: one for each member that subscribes to it, and the same number for each."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestrator.core.fleet import Group
 from orchestrator.core.service import Service
@@ -34,23 +36,56 @@ def needed(group: Group) -> dict[str, int]:
     return dict(Counter(topic for member in group.members for topic in member.topics))
 
 
-def plan(service: Service, group: Group, partitions: Mapping[str, int]) -> tuple[Growth, ...]:
-    """Growths that let every member of the service's group own a partition of each topic it subscribes to.
+@lru_cache(maxsize=65_536)
+def even(members: int, before: int, most: int) -> int:
+    """Partitions that a topic with ``before`` of them should have for so many members.
+
+    At least one for each member, at most ``most`` (a topic that has more keeps them), and the smallest of those counts
+    of which the members' shares differ least: the most burdened member's partitions over the least burdened one's. Four
+    partitions for three members are 2/1/1, so that one has twice the work; six are 2/2/2.
+    """
+    least = max(before, min(members, most))
+    if members < 1 or least >= most:
+        return least
+    return min(range(least, most + 1), key=lambda count: (math.ceil(count / members) / (count // members), count))
+
+
+def plan(service: Service, group: Group, partitions: Mapping[str, int], planned: int = 0) -> tuple[Growth, ...]:
+    """Growths that let every member of the service's group own as many partitions of each topic as the others.
+
+    Args:
+        service: whose group it is, with its limits.
+        group: its members, stable.
+        partitions: partition count by topic; a topic whose count is not known is left alone.
+        planned: instances that the decision being carried out wants: topics are grown once, for all of them.
 
     Topics of services with an ordering are refused: growth moves keys to other partitions. So is growth for more
-    members than ``max_instances``. A topic whose partition count is not known is left alone.
+    members than ``max_instances``. Nothing is grown for a group that has a partition for each member already and
+    is not going to grow: what would only be more even comes with the next scale-out.
     """
     growths = []
+    most = service.max_partitions or service.max_instances
     for topic, members in sorted(needed(group).items()):
         before = partitions.get(topic)
-        if before is None or before >= members:
+        if before is None:
             continue
-        refused = None
-        if service.ordering != "none":
-            refused = f"{service.name} has ordering: {service.ordering}, which growth would break"
-        elif members > service.max_instances:
-            refused = f"{members} members are more than max_instances {service.max_instances} of {service.name}"
-        growths.append(
-            Growth(topic, before, members, f"{members} members of {group.group_id} subscribe to {topic}", refused)
-        )
+        words = f"{members} members of {group.group_id} subscribe to {topic}"
+        if before < members:
+            after = even(max(members, planned), before, most)
+            refused = _refused(service, members, after)
+            growths.append(Growth(topic, before, members if refused else after, words, refused))
+        elif 0 < planned <= members and service.ordering == "none":
+            after = even(members, before, most)
+            if after > before:
+                growths.append(Growth(topic, before, after, f"{words}: {after} partitions are the same for each"))
     return tuple(growths)
+
+
+def _refused(service: Service, members: int, after: int) -> str | None:
+    if service.ordering != "none":
+        return f"{service.name} has ordering: {service.ordering}, which growth would break"
+    if members > service.max_instances:
+        return f"{members} members are more than max_instances {service.max_instances} of {service.name}"
+    if after < members:
+        return f"{members} members are more than max_partitions {service.max_partitions} of {service.name}"
+    return None

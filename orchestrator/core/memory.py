@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestrator.core.decision import Kind
 from orchestrator.core.estimate import Estimate
 
 
@@ -22,6 +23,7 @@ class Trial:
         arrival_per_s: arrival then.
         partitions: of the source topic then; None when unknown.
         known: names of the instances that ran before.
+        reached_at: when as many as were wanted, or as came, had joined; None while they are awaited.
     """
 
     at: float
@@ -32,6 +34,7 @@ class Trial:
     arrival_per_s: float
     partitions: int | None
     known: tuple[str, ...] = ()
+    reached_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Finding:
         device: the device to blame; None when it is none's fault.
     """
 
-    kind: str
+    kind: Kind
     words: str
     at: float
     instances: int

@@ -35,10 +35,13 @@ class Traffic:
     """Arrival, output and lag of one service; None where less than half of the seconds needed are known.
 
     Attributes:
-        arrival: messages/s now: the median second of the persistence time, or the mean of its seconds where each is
-            cut down to what was usual in the window, whichever is more.
+        arrival: messages/s now: the median second of the persistence time (the lower one of two), or the mean of its
+            seconds where each is cut down to what was usual in the window, whichever is more.
         arrival_low: what it is at least: the same, or the median of the steady time, less ``noise_z`` standard errors.
-        arrival_steady: mean over the steady time, spikes included.
+        arrival_newest: the same, but at least the median second of the newer half of the persistence time: the level
+            after a step that the other figure has just noticed.
+        arrival_raw: mean over the persistence time, spikes included.
+        arrival_steady: the same over the steady time.
         noise: standard deviation from second to second, from the median of absolute differences.
         output: messages/s finished, mean over the steady time.
         output_now: the same over the persistence time.
@@ -51,6 +54,8 @@ class Traffic:
 
     arrival: float | None
     arrival_low: float | None
+    arrival_newest: float | None
+    arrival_raw: float | None
     arrival_steady: float | None
     noise: float | None
     output: float | None
@@ -91,9 +96,10 @@ def read(window: Window, until: int, span: Span, sources: Sequence[tuple[str, st
 ORIGINS = ("reports", "throughput", "offsets")
 
 
-def _arrivals(seconds: Array, span: Span) -> tuple[Array, Array, Array, Array]:
+def _arrivals(seconds: Array, span: Span) -> tuple[Array, ...]:
     recent, steady = seconds[:, -span.persistence_s :], seconds[:, -span.steady_s :]
-    middle, known = _median(recent)
+    middle, known = _median(recent, lower=True)
+    newest, _ = _median(recent[:, span.persistence_s // 2 :])
     ordered = np.sort(seconds, axis=1)  # NaN comes last
     count = np.count_nonzero(~np.isnan(seconds), axis=1)
     usual = ordered[np.arange(len(ordered)), np.maximum(0, (USUAL * (count - 1)).astype(int))]
@@ -108,7 +114,10 @@ def _arrivals(seconds: Array, span: Span) -> tuple[Array, Array, Array, Array]:
     least_steady = middle_steady - error / np.sqrt(np.maximum(known_steady, 1))
     low = np.maximum(0.0, np.fmin(arrival, np.fmax(least, least_steady)))
     unknown = known < span.persistence_s / 2
-    return tuple(np.where(unknown, np.nan, column) for column in (arrival, low, _mean(steady), noise))  # type: ignore[return-value]
+    return tuple(
+        np.where(unknown, np.nan, column)
+        for column in (arrival, low, np.fmax(arrival, newest), _mean(recent), _mean(steady), noise)
+    )
 
 
 def _outputs(
@@ -141,11 +150,12 @@ def _lags(seconds: Array) -> tuple[Array, Array]:
     return np.where(unknown, np.nan, least), np.where(unknown, np.nan, (earlier - later) / (seconds.shape[1] / 2))
 
 
-def _median(seconds: Array) -> tuple[Array, npt.NDArray[np.intp]]:
+def _median(seconds: Array, *, lower: bool = False) -> tuple[Array, npt.NDArray[np.intp]]:
     """Median of each row's known values, NaN for a row without one, and how many there are."""
     known = np.count_nonzero(~np.isnan(seconds), axis=1)
     ordered, rows = np.sort(seconds, axis=1), np.arange(len(seconds))
-    low, high = np.maximum(0, (known - 1) // 2), np.minimum(known // 2, seconds.shape[1] - 1)
+    low = np.maximum(0, (known - 1) // 2)
+    high = low if lower else np.minimum(known // 2, seconds.shape[1] - 1)
     return (ordered[rows, low] + ordered[rows, high]) / 2, known
 
 
@@ -159,7 +169,7 @@ def _mean(seconds: Array) -> Array:
 
 def _traffic(row: Iterable[float], output_from: str) -> Traffic:
     figures: list[float | None] = [None if value != value else value for value in row]  # noqa: PLR0124 - NaN
-    arrival, low, steady, noise, output, output_now, least, drain, least_steady, drain_steady = figures
+    arrival, low, newest, raw, steady, noise, output, now, least, drain, least_steady, drain_steady = figures
     return Traffic(
-        arrival, low, steady, noise, output, output_now, least, drain, least_steady, drain_steady, output_from
+        arrival, low, newest, raw, steady, noise, output, now, least, drain, least_steady, drain_steady, output_from
     )

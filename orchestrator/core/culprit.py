@@ -1,0 +1,87 @@
+"""A backlog that more instances would not touch: one record that is not got past, or one partition that has it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.decision import Kind
+from orchestrator.core.features import Features
+from orchestrator.core.fleet import ServiceFleet
+from orchestrator.core.partition import Partition
+from orchestrator.core.policy_settings import CapacitySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """Why a backlog is there.
+
+    Attributes:
+        kind: ``stuck-record`` or ``hot-partition``.
+        words: the same in a sentence, with its partition and record.
+        lag: messages of the backlog that it explains.
+        partition: its number.
+        record: place of the record, None for a hot partition.
+    """
+
+    kind: Kind
+    words: str
+    lag: int
+    partition: int
+    record: str | None = None
+
+
+def find(
+    topic: str, features: Features, fleet: ServiceFleet, rule: CapacitySettings, now: float
+) -> tuple[Culprit, ...]:
+    """Name what holds the backlog up; stuck records first.
+
+    A partition is stuck when it has lag and no commit has moved for ``stuck_s`` while it had an owner and the service
+    finished messages elsewhere, or its instances name one of its records. It is hot when it has ``hot_share`` of the
+    rest of the lag and what waits on all others together is no backlog.
+    """
+    offsets, traffic = features.offsets, features.traffic
+    if not offsets or traffic is None:
+        return ()
+    named = {place.split("@")[0]: place for place in features.stuck}
+    moving = any(p.still_since is None or now - p.still_since < rule.stuck_s for p in offsets)
+    stuck = [p for p in offsets if _stuck(p, f"{topic}[{p.number}]" in named, moving, rule, now)]
+    found = [_stuck_record(topic, p, named, fleet, now) for p in stuck]
+    rest = [p for p in offsets if p not in stuck]
+    lag = sum(p.lag for p in rest)
+    slack = rule.backlog_s * (traffic.arrival or 0.0)
+    if len(rest) > 1 and lag > slack:
+        hottest = max(rest, key=lambda p: p.lag)
+        if hottest.lag >= rule.hot_share * lag and lag - hottest.lag <= slack:
+            found.append(_hot_partition(topic, hottest, lag, fleet))
+    return tuple(found)
+
+
+def _stuck(partition: Partition, named: bool, moving: bool, rule: CapacitySettings, now: float) -> bool:
+    since = partition.still_since
+    return since is not None and now - since >= rule.stuck_s and (named or moving)
+
+
+def _owner(fleet: ServiceFleet, partition: int) -> str:
+    owners = (o.instance for o in fleet.observed or () if o.partitions and partition in o.partitions)
+    owner = next(owners, None)
+    return "nobody" if owner is None else str(owner)
+
+
+def _stuck_record(topic: str, partition: Partition, named: dict[str, str], fleet: ServiceFleet, now: float) -> Culprit:
+    where = f"{topic}[{partition.number}]"
+    record = named.get(where, f"{where}@{partition.committed}")
+    still = now - (partition.still_since or now)
+    said = "its instance names it as stuck" if where in named else "other partitions go on"
+    words = (
+        f"{record} is not got past: no commit on {where} for {still:.0f} s while {partition.lag} messages wait behind "
+        f"it, and {said}; its owner is {_owner(fleet, partition.number)}"
+    )
+    return Culprit("stuck-record", words, partition.lag, partition.number, record)
+
+
+def _hot_partition(topic: str, partition: Partition, lag: int, fleet: ServiceFleet) -> Culprit:
+    words = (
+        f"{topic}[{partition.number}] has {partition.lag} of {lag} waiting messages, and only its owner "
+        f"{_owner(fleet, partition.number)} can work on it"
+    )
+    return Culprit("hot-partition", words, partition.lag, partition.number)
