@@ -81,6 +81,7 @@ class Master:
         self._lock = threading.Lock()  # guards the marks and the ledger's buffer, which action threads add to
         self._marks: dict[str, Mark] = {}
         self._placed: dict[str, float] = {}
+        self._proved: list[Step] = []
         self._slots = Slots({device.name: device.slots for device in inventory.devices})
         self._actuator = Actuator(clock, settings.deploy_deadline)
         self.watch = Watch(inventory, settings, clock, self._cluster, observer, probe_devices, self._record)
@@ -131,8 +132,11 @@ class Master:
         now = self._clock.now()
         with self._lock:
             placed, self._placed = self._placed, {}
+            proved, self._proved = self._proved, []
         for service, at in placed.items():  # the cooldown begins with a start, not with the wish for one
             self.watch.states[service].remember(last_start_at=at)
+        for step in proved:
+            self.watch.states[step.service].started_up(step.numbers)
         due = [state for state in self.watch.states.values() if now >= state.next_at]
         for state, decision in self.watch.decide(due):
             state.next_at = now + state.rule.refresh_s
@@ -154,6 +158,7 @@ class Master:
                 state.remember(last_start_at=entry.at)
             elif entry.body.get("name") == "proved":
                 state.remember(last_seen_new_at=entry.at)
+                state.started_up(entry.body.get("numbers") or {})
 
     def _close(self) -> None:
         self.stop.set()
@@ -236,9 +241,11 @@ class Master:
         words = " ".join(part for part in (step.instance, step.detail) if part)
         log.log(logging.WARNING if bad else logging.INFO, "%s: %s: %s", step.service, step.name, words)
         self._enter("step", step.service, asdict(step), step.at)
-        if step.name == "placed":
-            with self._lock:
+        with self._lock:
+            if step.name == "placed":
                 self._placed[step.service] = step.at
+            elif step.name == "proved":
+                self._proved.append(step)
 
     def _enter(self, kind: RecordKind, service: str, body: Mapping[str, Any], at: float | None = None) -> None:
         entry = Entry(kind, service, self._clock.now() if at is None else at, body)

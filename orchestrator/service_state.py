@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from orchestrator.broker.cluster import Look
+from orchestrator.core.decision import Decision
+from orchestrator.core.device import Device
 from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.instance import Instance
 from orchestrator.core.memory import Memory
-from orchestrator.core.partition import Partition
+from orchestrator.core.need import STARTUPS_KEPT
+from orchestrator.core.partition import Partition, follow
 from orchestrator.core.policy import Rule
 from orchestrator.core.policy_settings import CapacitySettings
 from orchestrator.core.ratio import RatioRule
+from orchestrator.core.reading import View
 from orchestrator.core.service import Service
 from orchestrator.settings import Settings
 
@@ -35,6 +40,7 @@ class ServiceState:
         joining: names of instances whose unit ran at the master's start and that have not joined their group yet.
         started: instances that this master has started.
         ever: instances that were ever seen.
+        planned: instances that the last scale-out by capacity wanted: topics are grown evenly for so many; 0 for none.
         grown_refused: topics whose refused growth has been said already.
     """
 
@@ -51,6 +57,7 @@ class ServiceState:
     joining: str = ""
     started: set[Instance] = field(default_factory=set)
     ever: frozenset[Instance] = frozenset()
+    planned: int = 0
     grown_refused: set[str] = field(default_factory=set)
 
     @property
@@ -72,6 +79,50 @@ class ServiceState:
     def remember(self, **changes: float | None) -> None:
         """Change the memory; only the loop's thread may."""
         self.memory = replace(self.memory, **changes)  # type: ignore[arg-type]  # field names are checked by replace
+
+    def follow(self, look: Look) -> None:
+        """Take in where the group stands on each partition of the source topic."""
+        topic, group = self.service.source_topic, self.service.group_id
+        positions = look.positions(group, topic)
+        self.offsets = follow(self.offsets, look.ends[topic], positions, look.at) if positions else {}
+
+    def view(self, look: Look | None, stuck: tuple[str, ...]) -> View:
+        """What its policy is told beside the windows; nothing is known while there is no look at the cluster."""
+        service = self.service
+        return View(
+            service=service,
+            rule=self.rule,
+            lag=None if look is None else look.lag(service.group_id, service.source_topic),
+            partitions=None if look is None else look.partitions(service.source_topic),
+            offsets=() if look is None else tuple(self.offsets.values()),
+            stuck=stuck,
+        )
+
+    def usable(self, look: Look | None, devices: Mapping[str, Device], occupied: Mapping[str, int]) -> ServiceFleet:
+        """The fleet with the devices that the service may use, and the slots that nobody holds on them."""
+        if look is None:
+            return ServiceFleet(observed=None)
+        free = {name: max(0, device.slots - occupied.get(name, 0)) for name, device in devices.items()}
+        return replace(self.fleet, devices=devices, free=free)
+
+    def plan(self, decision: Decision) -> None:
+        """Remember how many instances a change by capacity wants."""
+        if decision.direction != "none" and isinstance(self.rule, CapacitySettings):
+            self.planned = (decision.desired or 0) if decision.direction == "up" else 0
+
+    def started_up(self, numbers: Mapping[str, object]) -> None:
+        """Remember how long a new instance took from the decision to its first message, by its step ``proved``."""
+        seconds = numbers.get("first-message")
+        if not isinstance(seconds, int | float):
+            return
+        self.memory = replace(self.memory, startups=(*self.memory.startups, float(seconds))[-STARTUPS_KEPT:])
+
+
+def spread_beats(states: Iterable[ServiceState], now: float) -> None:
+    """Spread the first decisions of services with a short beat over it, so that they are not all due in one tick."""
+    short = [state for state in states if isinstance(state.rule, CapacitySettings)]
+    for number, state in enumerate(short):
+        state.next_at = now + state.rule.refresh_s * number / len(short)
 
 
 def rule_for(service: Service, settings: Settings) -> Rule:

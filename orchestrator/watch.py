@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -17,18 +18,16 @@ from orchestrator.clock import Clock
 from orchestrator.core import growth, policy, reading
 from orchestrator.core.decision import Decision
 from orchestrator.core.efforts import Efforts
-from orchestrator.core.fleet import ServiceFleet, observe
+from orchestrator.core.fleet import observe
 from orchestrator.core.growth import Growth
 from orchestrator.core.instance import Instance
-from orchestrator.core.partition import follow
 from orchestrator.core.placement import Mark, Placement, place
 from orchestrator.core.policy_settings import CapacitySettings
-from orchestrator.core.reading import View
 from orchestrator.core.service import Service
 from orchestrator.core.window import Window
 from orchestrator.errors import BrokerUnreachable
 from orchestrator.inventory import Inventory
-from orchestrator.service_state import ServiceState, rule_for
+from orchestrator.service_state import ServiceState, rule_for, spread_beats
 from orchestrator.settings import INTERVALS, Settings
 from orchestrator.sight import count_history, count_offsets, count_reports
 from orchestrator.ssh.probe import Probe
@@ -78,6 +77,8 @@ class Watch:
         self._window = Window(max(settings.window_max_second, INTERVALS * longest))
         rules = [state.rule for state in self.states.values() if isinstance(state.rule, CapacitySettings)]
         self._efforts = Efforts(self.states, LATE_S + max((rule.persistence_s for rule in rules), default=0))
+        devices = {device.name: device for device in inventory.devices}
+        self._devices = {s.name: {name: devices[name] for name in inventory.hosts_of(s)} for s in self.services}
         self._away_since: float | None = None
         self._running_at_start: dict[Instance, float] = {}
         self._foreign_pairs: set[tuple[str, str]] = set()
@@ -94,6 +95,7 @@ class Watch:
             log.warning("the observer topic's history was not read within %g s; going on without it", CATCH_UP_S)
         # last, so that the first look follows it without a hole
         count_history(self._window, self._cluster, self.services, self._clock.now())
+        spread_beats(self.states.values(), self._clock.now())
 
     def close(self) -> None:
         """Stop reading."""
@@ -116,9 +118,7 @@ class Watch:
         if self.look is not None:
             count_offsets(self._window, before, self.look, self.services)
             for state in self.states.values():
-                topic, group = state.service.source_topic, state.service.group_id
-                ends, positions = self.look.ends.get(topic, {}), self.look.positions(group, topic)
-                state.offsets = follow(state.offsets, ends, positions, self.look.at) if positions else {}
+                state.follow(self.look)
         for state in self.states.values():
             self._observe_fleet(state)
         self.book.forget_before(self._clock.now() - self._settings.window_max_second)
@@ -126,16 +126,16 @@ class Watch:
     def decide(self, due: Iterable[ServiceState]) -> list[tuple[ServiceState, Decision]]:
         """Decide for services; pure but for the clock."""
         now = self._clock.now()
-        until = int(now) - SETTLE_S
-        states = list(due)
-        seen = reading.read(self._window, self._efforts, until, [self._view(state) for state in states])
+        states, occupied = list(due), Counter(instance.device for instance in self.occupied())
+        views = [state.view(self.look, self.book.stuck(state.service.name, now)) for state in states]
+        found = reading.read(self._window, self._efforts, int(now) - SETTLE_S, views)
         decided = []
         for state in states:
             memory = replace(state.memory, busy=state.busy or state.waits_for)
-            fleet = state.fleet if self.look is not None else ServiceFleet(observed=None)
-            decision, state.memory = policy.decide(
-                state.service, seen[state.service.name], fleet, memory, state.rule, now
-            )
+            fleet = state.usable(self.look, self._devices[state.service.name], occupied)
+            seen = found[state.service.name]
+            decision, state.memory = policy.decide(state.service, seen, fleet, memory, state.rule, now)
+            state.plan(decision)
             decided.append((state, decision))
         return decided
 
@@ -173,7 +173,8 @@ class Watch:
         group = self.look.groups.get(state.service.group_id) if self.look is not None else None
         if self.look is None or group is None or not group.stable or state.busy is not None:
             return ()
-        return growth.plan(state.service, group, {topic: len(ends) for topic, ends in self.look.ends.items()})
+        partitions = {topic: len(ends) for topic, ends in self.look.ends.items()}
+        return growth.plan(state.service, group, partitions, state.planned)
 
     def _find_running(self) -> None:
         now = self._clock.now()
@@ -198,23 +199,6 @@ class Watch:
             log.info("the broker answers again after %.0f s", self._clock.now() - self._away_since)
             self._away_since = None
         return look
-
-    def _lag(self, state: ServiceState) -> int | None:
-        return None if self.look is None else self.look.lag(state.service.group_id, state.service.source_topic)
-
-    def _view(self, state: ServiceState) -> View:
-        service, known = state.service, self.look is not None
-        return View(
-            service=service,
-            rule=state.rule,
-            lag=self._lag(state),
-            partitions=self._partitions(service.source_topic),
-            offsets=tuple(state.offsets.values()) if known else (),
-            stuck=self.book.stuck(service.name, self._clock.now()),
-        )
-
-    def _partitions(self, topic: str) -> int | None:
-        return None if self.look is None else self.look.partitions(topic)
 
     def _check_pair(self, source: str, target: str) -> None:
         known = any((s.source_topic, s.target_topic) == (source, target) for s in self.services)

@@ -49,6 +49,5 @@ def decide(
         words = "arrival" if traffic is None or traffic.arrival is None else "lag"
         return answer("unknown", f"{words} of the last {rule.persistence_s} s is not known well enough"), memory
     ladder = Ladder(service, fleet, rates, features.partitions)
-    known = (*(rates.of(instance.device) for instance in fleet.working), rates.of(""))
     case = Case(service, features, traffic, fleet, rule, rates, ladder, now, answer)
-    return case.decide(memory) if any(rate is not None for rate in known) else case.decide_blindly(memory)
+    return case.decide(memory) if rates.usual is not None else case.decide_blindly(memory)

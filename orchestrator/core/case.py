@@ -192,11 +192,11 @@ class Case:
         return self.answer("scale-in", f"{words}, and none more were needed in {rule.stabilise_s:g} s", desired=desired)
 
     def _tell(self, present: Plan, wanted: Need, found: Strain, memory: Memory) -> None:
-        rule, memory_rates = self.rule, [self.rates.of(instance.device) for instance in self.fleet.working]
+        rule = self.rule
         self.answer.tell(
             capacity_per_s=present.capacity,
             utilisation=(self.traffic.arrival or 0.0) / present.capacity if present.capacity else None,
-            instance_per_s=min((rate for rate in memory_rates if rate is not None), default=self.rates.of("")),
+            instance_per_s=self.ladder.slowest,
             capacity_samples=sum(estimate.count for estimate in memory.capacities.values()),
             needed_per_s=wanted.total,
             needed_for_arrival_per_s=wanted.for_arrival,

@@ -10,6 +10,9 @@ import numpy as np
 from orchestrator.core.signals import BUSY, REPORTED
 from orchestrator.core.window import Signal, Window
 
+#: Instances beyond this many are not looked at: a hostile sender must not fill the memory.
+MOST_INSTANCES = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -35,30 +38,42 @@ class Efforts:
     def __init__(self, services: Iterable[str], length_s: int) -> None:
         """Keep reports of these services only."""
         self._window = Window(length_s)
-        self._names: dict[str, dict[str, tuple[Signal, Signal]]] = {service: {} for service in services}
+        self._count = 0
+        self._columns: dict[str, dict[str, tuple[int, int]]] = {service: {} for service in services}
 
     def add_all(self, reports: Iterable[tuple[str, str, float, float, float, float]]) -> None:
         """Take in reports: service, instance, start, end, messages finished, seconds busy per worker."""
-        spans = []
+        columns: list[int] = []
+        starts: list[float] = []
+        ends: list[float] = []
+        amounts: list[float] = []
         for service, instance, start, end, finished, busy_s in reports:
-            names = self._names.get(service)
-            if names is None:
+            known = self._columns.get(service)
+            if known is None:
                 continue
-            if instance not in names:
-                names[instance] = (Signal(REPORTED, instance), Signal(BUSY, instance))
-            consumed, busy = names[instance]
-            spans.append((consumed, start, end, finished))
-            spans.append((busy, start, end, min(busy_s, end - start)))
-        self._window.spread_all(spans)
+            pair = known.get(instance)
+            if pair is None:
+                if self._count >= MOST_INSTANCES:
+                    continue
+                self._count += 1
+                pair = known[instance] = (
+                    self._window.column(Signal(REPORTED, instance)),
+                    self._window.column(Signal(BUSY, instance)),
+                )
+            columns += pair
+            starts += (start, start)
+            ends += (end, end)
+            amounts += (finished, min(busy_s, end - start))
+        self._window.spread_into(columns, starts, ends, amounts)
 
     def read(self, until: int, seconds: int, services: Iterable[str]) -> dict[str, dict[str, Work]]:
         """What the services' instances did in the ``seconds`` before ``until``; silent ones are absent."""
-        wanted = [(service, name, pair) for service in services for name, pair in self._names[service].items()]
+        wanted = [(service, name, pair) for service in services for name, pair in self._columns[service].items()]
         found: dict[str, dict[str, Work]] = {}
         if not wanted:
             return found
-        consumed = self._window.values([pair[0] for _, _, pair in wanted], until, seconds)
-        busy = self._window.values([pair[1] for _, _, pair in wanted], until, seconds)
+        consumed = self._window.values_at([pair[0] for _, _, pair in wanted], until, seconds)
+        busy = self._window.values_at([pair[1] for _, _, pair in wanted], until, seconds)
         known = np.count_nonzero(~np.isnan(consumed), axis=1)
         counts = np.maximum(known, 1)
         rates, shares = np.nansum(consumed, axis=1) / counts, np.nansum(busy, axis=1) / counts

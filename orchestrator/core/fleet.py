@@ -83,7 +83,7 @@ class ServiceFleet:
     @property
     def count(self) -> int | None:
         """Instances that work, None when unknown."""
-        return None if self.observed is None else len(self.working)
+        return None if self.observed is None else sum(o.member is not False for o in self.observed)
 
     @property
     def working(self) -> frozenset[Instance]:

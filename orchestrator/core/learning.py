@@ -28,6 +28,9 @@ def learn(
     """
     if not fleet.observed:
         return memory.capacities
+    known_by_name = memory.capacities
+    if known_by_name and all(now - known.at < rule.persistence_s for known in known_by_name.values()):
+        return known_by_name
     open_question = memory.trial is not None or memory.finding is not None
     samples: dict[str, list[float]] = {}
     for name, rate in _measured(features, fleet, memory, rule, now):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.core.device import Device
 from orchestrator.core.estimate import Estimate
@@ -18,31 +17,33 @@ def class_of(devices: Mapping[str, Device], name: str) -> str:
     return UNKNOWN_CLASS if device is None or device.device_class is None else device.device_class
 
 
-@dataclass(frozen=True, slots=True)
 class Rates:
-    """Messages per second of one busy instance, by device.
+    """Messages per second of one busy instance, by device."""
 
-    Attributes:
-        devices: the devices that the service may use, by name.
-        capacities: what was learned, by device class.
-    """
+    def __init__(self, devices: Mapping[str, Device], capacities: Mapping[str, Estimate]) -> None:
+        """Take what is known.
 
-    devices: Mapping[str, Device]
-    capacities: Mapping[str, Estimate]
+        Args:
+            devices: the devices that the service may use, by name.
+            capacities: what was learned, by device class.
+        """
+        self.devices = devices
+        self._by_class = {name: cautious(estimate) for name, estimate in capacities.items()}
+        told = [device.capacity for device in devices.values() if device.capacity is not None]
+        #: Of a device that nothing is known of: the weakest rate that is known; None when none is.
+        self.usual = min([*self._by_class.values(), *told], default=None)
 
     def of(self, name: str) -> float | None:
-        """The rate to reckon with on a device: ``fogverse_capacity``, or the estimate less its standard error.
+        """The rate to reckon with on a device; None while nothing is known of any.
 
-        A class that nothing is known of counts as the weakest that is known; None when none is.
+        ``fogverse_capacity``, or the estimate of its class less its standard error, or that of the weakest device.
         """
         device = self.devices.get(name)
-        if device is not None and device.capacity is not None:
+        if device is None:
+            return self._by_class.get(UNKNOWN_CLASS, self.usual)
+        if device.capacity is not None:
             return device.capacity
-        estimate = self.capacities.get(class_of(self.devices, name))
-        if estimate is not None:
-            return cautious(estimate)
-        told = [d.capacity for d in self.devices.values() if d.capacity is not None]
-        return min([*(cautious(e) for e in self.capacities.values()), *told], default=None)
+        return self._by_class.get(device.device_class or UNKNOWN_CLASS, self.usual)
 
 
 def cautious(estimate: Estimate) -> float:

@@ -72,9 +72,14 @@ class Ladder:
             partitions: of the source topic; None when unknown.
         """
         self._service, self._fleet, self._rates, self._partitions = service, fleet, rates, partitions
-        self._rungs = self._ordered(instance.device for instance in fleet.working)
+        self._rungs = self._ordered(o.instance.device for o in fleet.observed or () if o.member is not False)
         self.current = len(self._rungs)
         self._spares = False
+
+    @property
+    def slowest(self) -> float | None:
+        """Messages/s of the weakest running instance, or what an instance usually manages; None when unknown."""
+        return (self._rungs[self.current - 1][0] if self.current else self._rates.usual) or None
 
     @property
     def slots(self) -> int:
@@ -135,7 +140,7 @@ class Ladder:
             return
         self._spares, fleet = True, self._fleet
         if not fleet.devices:  # nobody said what devices there are: more of the same
-            usual = self._rungs[-1] if self._rungs else (self._rates.of("") or 0.0, "")
+            usual = self._rungs[-1] if self._rungs else (self._rates.usual or 0.0, "")
             self._rungs = self._rungs + [usual] * max(0, self._service.max_instances - self.current)
             return
         here = Counter(instance.device for instance in fleet.instances)

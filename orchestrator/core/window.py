@@ -43,11 +43,21 @@ class Window:
         """The newest second that anything was added to; None before the first."""
         return self._newest
 
+    def column(self, signal: Signal) -> int:
+        """The number of a signal's column, for those who ask often; it stays the same."""
+        column = self._columns.get(signal)
+        if column is None:
+            column = len(self._columns)
+            if column == self._ring.shape[1]:
+                self._ring = np.concatenate([self._ring, np.full_like(self._ring, np.nan)], axis=1)
+            self._columns[signal] = column
+        return column
+
     def add(self, signal: Signal, second: int, amount: float) -> bool:
         """Count ``amount`` messages in a second; False if that second has already left the window."""
         if not self._admit(second):
             return False
-        column = self._column(signal)
+        column = self.column(signal)
         row = second % self.length_s
         before = self._ring[row, column]
         self._ring[row, column] = amount if math.isnan(before) else before + amount
@@ -75,26 +85,35 @@ class Window:
             ValueError: a span is empty or reversed.
         """
         taken = list(spans)
-        if not taken:
+        columns = [self.column(signal) for signal, _, _, _ in taken]
+        starts, ends, amounts = [s[1] for s in taken], [s[2] for s in taken], [s[3] for s in taken]
+        self.spread_into(columns, starts, ends, amounts)
+
+    def spread_into(
+        self, columns: Sequence[int], starts: Sequence[float], ends: Sequence[float], amounts: Sequence[float]
+    ) -> None:
+        """Do :meth:`spread_all` with signals given as :meth:`column` numbers.
+
+        Raises:
+            ValueError: a span is empty or reversed.
+        """
+        if not columns:
             return
-        columns = np.array([self._column(signal) for signal, _, _, _ in taken])
-        starts, ends, amounts = (
-            np.array(values, dtype=float) for values in zip(*(span[1:] for span in taken), strict=True)
-        )
-        if not (ends > starts).all():
+        into, begins, until, counts = (np.array(columns), *(np.array(v, dtype=float) for v in (starts, ends, amounts)))
+        if not (until > begins).all():
             raise ValueError("a span is empty")
-        self._admit(math.ceil(ends.max()) - 1)
+        self._admit(math.ceil(until.max()) - 1)
         newest = self._newest if self._newest is not None else 0
-        firsts = np.maximum(np.floor(starts), newest - self.length_s + 1)
-        rates = amounts / (ends - starts)
-        for second in range(max(0, int((np.ceil(ends) - firsts).max()))):
+        firsts = np.maximum(np.floor(begins), newest - self.length_s + 1)
+        rates, lasts = counts / (until - begins), np.ceil(until)
+        for second in range(max(0, int((lasts - firsts).max()))):
             at = firsts + second
-            counted = at < np.ceil(ends)
-            overlaps = np.minimum(ends, at + 1) - np.maximum(starts, at)
-            rows, into = (at[counted] % self.length_s).astype(int), columns[counted]
-            known = self._ring[rows, into]
-            self._ring[rows, into] = np.where(np.isnan(known), 0.0, known)
-            np.add.at(self._ring, (rows, into), (rates * overlaps)[counted])
+            counted = at < lasts
+            overlaps = np.minimum(until, at + 1) - np.maximum(begins, at)
+            rows, cells = (at[counted] % self.length_s).astype(int), into[counted]
+            known = self._ring[rows, cells]
+            self._ring[rows, cells] = np.where(np.isnan(known), 0.0, known)
+            np.add.at(self._ring, (rows, cells), (rates * overlaps)[counted])
 
     def frame(self, until: int, seconds: int | None = None) -> pd.DataFrame:
         """The ``seconds`` complete seconds before ``until`` (exclusive), oldest first.
@@ -115,26 +134,20 @@ class Window:
         Returns:
             An array of its own, NaN where nothing is known, also for a signal that nothing was ever added to.
         """
+        return self.values_at([self._columns.get(signal, -1) for signal in signals], until, seconds)
+
+    def values_at(self, columns: Sequence[int], until: int, seconds: int) -> npt.NDArray[np.float64]:
+        """Do :meth:`values` with signals given as :meth:`column` numbers; nothing is known of a number below zero."""
         length = min(seconds, self.length_s)
-        index = np.arange(until - length, until)
-        columns = np.array([self._columns.get(signal, -1) for signal in signals], dtype=int)
-        values: npt.NDArray[np.float64] = self._ring[np.ix_(index % self.length_s, columns)].T.copy()
+        index, wanted = np.arange(until - length, until), np.array(columns, dtype=int)
+        values: npt.NDArray[np.float64] = self._ring[np.ix_(index % self.length_s, wanted)].T.copy()
         newest = self._newest if self._newest is not None else until - length - 1
         values[:, (index > newest) | (index <= newest - self.length_s)] = np.nan
-        values[columns < 0] = np.nan
+        values[wanted < 0] = np.nan
         return values
 
     def _column_index(self) -> pd.Index:
         return pd.Index(list(self._columns), tupleize_cols=False, dtype=object)
-
-    def _column(self, signal: Signal) -> int:
-        column = self._columns.get(signal)
-        if column is None:
-            column = len(self._columns)
-            if column == self._ring.shape[1]:
-                self._ring = np.concatenate([self._ring, np.full_like(self._ring, np.nan)], axis=1)
-            self._columns[signal] = column
-        return column
 
     def _admit(self, second: int) -> bool:
         if self._newest is None:
