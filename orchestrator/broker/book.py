@@ -20,33 +20,38 @@ class ReportBook:
 
     def __init__(self, services: Iterable[str]) -> None:
         """Remember instances of these services only."""
-        self._services = frozenset(services)
         self._lock = threading.Lock()
-        self._last: dict[str, tuple[float, Report]] = {}
+        self._last: dict[str, dict[str, tuple[float, Report]]] = {service: {} for service in services}
+        self._count = 0
         self._progress: dict[str, float] = {}
 
     def enter(self, tally: Tally) -> None:
         """Take in what the observer has read."""
         with self._lock:
             for name, entry in tally.reports.items():
-                if entry[1].service in self._services and (name in self._last or len(self._last) < MOST_INSTANCES):
-                    self._last[name] = entry
-            for name, at in tally.first_progress.items():
-                if name in self._last:
-                    self._progress.setdefault(name, at)
+                mine = self._last.get(entry[1].service)
+                if mine is None or (name not in mine and self._count >= MOST_INSTANCES):
+                    continue
+                self._count += name not in mine
+                mine[name] = entry
+                if name in tally.first_progress:
+                    self._progress.setdefault(name, tally.first_progress[name])
 
     def forget(self, instance: Instance) -> None:
         """Forget an instance that is about to be started, so that an earlier life of its name proves nothing."""
         with self._lock:
-            self._last.pop(str(instance), None)
-            self._progress.pop(str(instance), None)
+            self._drop(instance.service, str(instance))
 
     def forget_before(self, at: float) -> None:
         """Forget instances whose last report is older than ``at``."""
         with self._lock:
-            for name in [name for name, (last, _) in self._last.items() if last < at]:
-                del self._last[name]
-                self._progress.pop(name, None)
+            old = [(of, name) for of, mine in self._last.items() for name, (last, _) in mine.items() if last < at]
+            for service, name in old:
+                self._drop(service, name)
+
+    def _drop(self, service: str, name: str) -> None:
+        self._count -= self._last.get(service, {}).pop(name, None) is not None
+        self._progress.pop(name, None)
 
     def progressed_at(self, instance: Instance) -> float | None:
         """When the broker had the first report of an instance that had finished a message; None for never."""
@@ -56,10 +61,12 @@ class ReportBook:
     def stuck(self, service: str, now: float) -> tuple[str, ...]:
         """Places that the instances of a service named as stuck in reports of the last seconds."""
         with self._lock:
-            latest = [report for at, report in self._last.values() if report.stuck and now - at < FRESH_S]
-        return tuple(sorted({place for report in latest if report.service == service for place in report.stuck}))
+            latest = [
+                report for at, report in self._last.get(service, {}).values() if report.stuck and now - at < FRESH_S
+            ]
+        return tuple(sorted({place for report in latest for place in report.stuck}))
 
     def ages(self, service: str, now: float) -> dict[str, float]:
         """Seconds since the last report, by instance name, of one service."""
         with self._lock:
-            return {name: now - at for name, (at, report) in self._last.items() if report.service == service}
+            return {name: now - at for name, (at, _) in self._last.get(service, {}).items()}
