@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from orchestrator.core import effect
 from orchestrator.core.answer import Answer
+from orchestrator.core.blocks import cooldown
 from orchestrator.core.case import Case
 from orchestrator.core.decision import Decision
 from orchestrator.core.features import Features
 from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.learning import learn
-from orchestrator.core.memory import Memory
+from orchestrator.core.memory import Memory, Trial
 from orchestrator.core.policy_settings import CapacitySettings
 from orchestrator.core.rates import Rates
 from orchestrator.core.service import Service
@@ -39,15 +40,43 @@ def decide(
     if waits_for is not None:
         return answer("busy", f"waiting: {waits_for}"), memory
     if current < service.min_instances:
-        missing = f"{current} of at least {service.min_instances} instances run"
-        return answer("below-minimum", missing, desired=service.min_instances), memory
+        return _below_minimum(answer, service, features, memory, rule, now, current)
     if current > service.max_instances:
-        cap = f"max_instances {service.max_instances}"
-        words = f"{current} instances run, more than {cap}"
-        return answer("scale-in", words, desired=service.max_instances, cap=cap), memory
+        return _above_maximum(answer, service, memory, rule, now, current), memory
     if traffic is None or traffic.arrival is None or traffic.lag_least is None or features.lag is None:
         words = "arrival" if traffic is None or traffic.arrival is None else "lag"
         return answer("unknown", f"{words} of the last {rule.persistence_s} s is not known well enough"), memory
     ladder = Ladder(service, fleet, rates, features.partitions)
     case = Case(service, features, traffic, fleet, rule, rates, ladder, now, answer)
     return case.decide(memory) if rates.usual is not None else case.decide_blindly(memory)
+
+
+def _below_minimum(
+    answer: Answer,
+    service: Service,
+    features: Features,
+    memory: Memory,
+    rule: CapacitySettings,
+    now: float,
+    current: int,
+) -> tuple[Decision, Memory]:
+    missing, least = f"{current} of at least {service.min_instances} instances run", service.min_instances
+    asked = memory.trial
+    if asked is not None and asked.reached_at is None:
+        left = asked.at + rule.up_delay_s - now
+        words = f"{missing}, but nothing came of the start {now - asked.at:.0f} s ago; tried again in {left:.0f} s"
+        return answer("cooldown", words), memory
+    # nothing is predicted of it: there will be nothing to judge
+    trial = Trial(now, current, least, 0.0, 0.0, 0.0, features.partitions)
+    return answer("below-minimum", missing, desired=least), replace(memory, trial=trial)
+
+
+def _above_maximum(
+    answer: Answer, service: Service, memory: Memory, rule: CapacitySettings, now: float, current: int
+) -> Decision:
+    cap = f"max_instances {service.max_instances}"
+    words = f"{current} instances run, more than {cap}"
+    wait = cooldown(memory, rule.down_delay_s, now, stops=True)
+    if wait is not None:
+        return answer("cooldown", f"{words}, but {wait}", cap=cap)
+    return answer("scale-in", words, desired=service.max_instances, cap=cap)

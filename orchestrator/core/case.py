@@ -176,6 +176,9 @@ class Case:
     def _shrink(self, memory: Memory, calm: Plan, needed: float) -> Decision:
         rule, current = self.rule, self.ladder.current
         words = f"{calm.instances} of {current} instances would do for {needed:.0f}/s"
+        waiting = self.features.lag or 0
+        if waiting > rule.backlog_s * (self.traffic.arrival or 0.0):
+            return self.answer("draining", f"{words}, but {waiting} messages wait")
         at = stabilise.settled_at(memory, rule.stabilise_s)
         if at is None or self.now < at:
             left = f"{(at or self.now) - self.now:.0f} s"
@@ -186,6 +189,10 @@ class Case:
         if desired >= current:
             highest = f"the highest recommendation of the last {rule.stabilise_s:g} s is {desired}"
             return self.answer("stabilising", f"{words}, but {highest}")
+        falls_at = stabilise.falls_at(memory, rule.stabilise_s)
+        if falls_at is not None and falls_at - self.now < rule.steady_s:
+            # the end of a steep fall: one step a little later instead of two
+            return self.answer("stabilising", f"{words}, and {desired} are left in {falls_at - self.now:.0f} s or less")
         wait = cooldown(memory, rule.down_delay_s, self.now, stops=True)
         if wait is not None:
             return self.answer("cooldown", f"{words}, but {wait}")

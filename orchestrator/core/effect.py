@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from statistics import fmean
+from statistics import fmean, median
 
 from orchestrator.core.decision import Kind
 from orchestrator.core.features import Features
@@ -11,7 +12,7 @@ from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.learning import true_rate
 from orchestrator.core.memory import Finding, Memory, Trial
 from orchestrator.core.policy_settings import CapacitySettings
-from orchestrator.core.rates import Rates, class_of
+from orchestrator.core.rates import Rates
 
 #: A rise that is predicted to be less than this share of the output before is too small to be seen.
 VISIBLE = 0.1
@@ -62,24 +63,24 @@ def _finding(
     if predicted <= VISIBLE * trial.output_per_s or gained >= rule.effect * predicted:
         return None
     what = (
-        f"{current - trial.current} more instances raised the output from {trial.output_per_s:.0f}/s to "
-        f"{traffic.output_now:.0f}/s instead of by {predicted:.0f}/s"
+        f"{current - trial.current} more instances raised the output by {gained:.0f}/s to {traffic.output_now:.0f}/s, "
+        f"not by {predicted:.0f}/s"
     )
 
     def found(kind: Kind, words: str, device: str | None = None) -> Finding:
         return Finding(kind, f"{what}: {words}", now, current, traffic.arrival or 0.0, features.partitions, device)
 
-    shown = {o: true_rate(o, features, rule) for o in fleet.observed or () if o.member is not False}
-    for observed, rate in shown.items():
-        device = observed.instance.device
-        usual = rates.of(device)
-        if str(observed.instance) not in trial.known and rate is not None and usual and rate < rule.slow_share * usual:
-            words = f"{observed.instance} manages {rate:.0f}/s, and its class {class_of(fleet.devices, device)} "
-            return found("slow-device", f"{words}{usual:.0f}/s: look at {device}", device)
-    measured = [rate for rate in shown.values() if rate is not None]
-    if measured:
-        each, before = fmean(measured), trial.output_per_s / max(1, trial.current)
-        if len(measured) == len(shown) and each < before:
-            words = f"all {len(measured)} are busy, and each finishes {each:.0f}/s where it was {before:.0f}/s before"
-            return found("shared-bottleneck", f"{words}: something that they share is full")
+    working = [observed for observed in fleet.observed or () if observed.member is not False]
+    shown = {o.instance: rate for o in working if (rate := true_rate(o, features, rule)) is not None}
+    for instance, rate in shown.items():
+        others = [other for name, other in shown.items() if name != instance]
+        # what all suffer from is not the fault of one device
+        usual = min(rates.of(instance.device) or 0.0, median(others) if others else math.inf)
+        if str(instance) not in trial.known and rate < rule.slow_share * usual:
+            words = f"{instance} manages {rate:.0f}/s where {usual:.0f}/s are usual: look at {instance.device}"
+            return found("slow-device", words, instance.device)
+    each, before = fmean(shown.values()) if shown else 0.0, trial.output_per_s / max(1, trial.current)
+    if working and len(shown) == len(working) and each < before:
+        words = f"all {len(shown)} are busy, and each finishes {each:.0f}/s where it was {before:.0f}/s before"
+        return found("shared-bottleneck", f"{words}: something that they share is full")
     return found("no-effect", "look at what the instances wait for")

@@ -35,6 +35,11 @@ def highest(memory: Memory) -> int | None:
     return memory.wanted[0][1] if memory.wanted else None
 
 
+def falls_at(memory: Memory, span_s: float) -> float | None:
+    """When the highest recommendation stops counting and a lower one takes over; None when there is no lower one."""
+    return memory.wanted[0][0] + span_s if len(memory.wanted) > 1 else None
+
+
 def settled_at(memory: Memory, span_s: float) -> float | None:
     """When recommendations will have been known for the whole span; None when nothing is known."""
     return None if memory.known_since is None else memory.known_since + span_s
