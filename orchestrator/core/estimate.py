@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 #: Samples that are kept: the newest ones, so that a lasting change of the work is learned within minutes.
-KEPT = 32
+KEPT = 16
 #: From the median absolute deviation to the standard deviation of a normal distribution.
 MAD_TO_SIGMA = 1.4826
 #: Standard error of a median over that of a mean, normal distribution: sqrt(pi / 2).
@@ -54,7 +54,7 @@ class Estimate:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
-            "samples": [round(s, 4) for s in self.samples], "count": self.count, "at": self.at, "rate": self.rate,
+            "samples": list(self.samples), "count": self.count, "at": self.at, "rate": self.rate,
             "error": self.error,
         }  # fmt: skip
 

@@ -41,13 +41,13 @@ def even(members: int, before: int, most: int) -> int:
     """Partitions that a topic with ``before`` of them should have for so many members.
 
     At least one for each member, at most ``most`` (a topic that has more keeps them), and the smallest of those counts
-    of which the members' shares differ least: the most burdened member's partitions over the least burdened one's. Four
-    partitions for three members are 2/1/1, so that one has twice the work; six are 2/2/2.
+    with which the most burdened member has the smallest share of the traffic. Four partitions for three members are
+    2/1/1, so that one has half of the work; five are 2/2/1, where two have 40 % each; six are 2/2/2.
     """
     least = max(before, min(members, most))
     if members < 1 or least >= most:
         return least
-    return min(range(least, most + 1), key=lambda count: (math.ceil(count / members) / (count // members), count))
+    return min(range(least, most + 1), key=lambda count: (math.ceil(count / members) / count, count))
 
 
 def plan(service: Service, group: Group, partitions: Mapping[str, int], planned: int = 0) -> tuple[Growth, ...]:
