@@ -115,3 +115,13 @@ class CapacitySettings(_Frozen):
 
 
 PolicySettings = Annotated[RatioSettings | CapacitySettings, Field(discriminator="name")]
+
+
+def table() -> str:
+    """The settings of the policy ``capacity`` as a Markdown table: what ``docs/policy.md`` contains."""
+    rows = ["| key | default | unit | meaning |", "|---|---|---|---|"]
+    for name, field in CapacitySettings.model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict):
+            rows.append(f"| `{name}` | `{field.default}` | {extra['unit']} | {field.description} |")
+    return "\n".join(rows)

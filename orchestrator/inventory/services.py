@@ -22,7 +22,7 @@ _ALLOWED = {
     "artifact": "the folder or wheel with the code, e.g. examples/incident_detection",
     "entrypoint": "module:callable, e.g. incident_detection.analyzer:process",
     "hosts": "an Ansible host pattern that matches at least one host, e.g. fog or fog:!pi-2",
-    "policy": "a mapping, e.g. {name: ratio, threshold: 0.8}",
+    "policy": "a mapping with a name, e.g. {name: capacity} or {name: ratio, threshold: 0.8}",
     "env": "a mapping of names to text",
 }
 _EXAMPLE = "a mapping of service names to their settings, in group_vars/all; docs/inventory.md shows one"

@@ -10,6 +10,7 @@ import pytest
 from orchestrator.act.step import StepName
 from orchestrator.cli.main import COMMANDS
 from orchestrator.core.decision import Kind
+from orchestrator.core.policy_settings import table
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -24,6 +25,11 @@ def test_every_command_is_documented(name: str) -> None:
 def test_every_outcome_is_documented(word: str) -> None:
     """Lost otherwise: the meaning of a word in the log."""
     assert f"`{word}`" in (DOCS / "commands.md").read_text()
+
+
+def test_every_setting_of_the_policy_is_documented() -> None:
+    """A stale table makes people set what has no effect."""
+    assert table() in (DOCS / "policy.md").read_text()
 
 
 def test_every_page_that_the_readme_names_is_there() -> None:

@@ -13,7 +13,7 @@ import paramiko
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.core.policy_settings import CapacitySettings, RatioSettings
+from orchestrator.core.policy_settings import RatioSettings
 from orchestrator.core.service import Service
 from orchestrator.inventory import Connection, Inventory, InventoryInvalid, KafkaSettings, read
 from orchestrator.inventory import ansible as asking
@@ -179,7 +179,7 @@ def test_the_example_is_valid() -> None:
     assert example.devices
 
 
-@pytest.mark.parametrize("model", [Service, KafkaSettings, RatioSettings, CapacitySettings])
+@pytest.mark.parametrize("model", [Service, KafkaSettings, RatioSettings])
 def test_every_key_is_documented(model: type[BaseModel]) -> None:
     documented = (PROJECT / "docs/inventory.md").read_text()
 
