@@ -42,13 +42,16 @@ def find(
     offsets, traffic = features.offsets, features.traffic
     if not offsets or traffic is None:
         return ()
+    slack = rule.backlog_s * (traffic.arrival or 0.0)
+    still = any(p.still_since is not None and now - p.still_since >= rule.stuck_s for p in offsets)
+    if not still and (features.lag or 0) <= slack:
+        return ()
     named = {place.split("@")[0]: place for place in features.stuck}
     moving = any(p.still_since is None or now - p.still_since < rule.stuck_s for p in offsets)
     stuck = [p for p in offsets if _stuck(p, f"{topic}[{p.number}]" in named, moving, rule, now)]
     found = [_stuck_record(topic, p, named, fleet, now) for p in stuck]
     rest = [p for p in offsets if p not in stuck]
     lag = sum(p.lag for p in rest)
-    slack = rule.backlog_s * (traffic.arrival or 0.0)
     if len(rest) > 1 and lag > slack:
         hottest = max(rest, key=lambda p: p.lag)
         if hottest.lag >= rule.hot_share * lag and lag - hottest.lag <= slack:

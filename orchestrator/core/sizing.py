@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.growth import even
@@ -111,8 +112,15 @@ class Ladder:
 
         Where none does, the smallest of those that manage the most; never beyond :attr:`most`.
         """
+        strongest = self._rungs[0][0] if self._rungs else 0.0
+        # fewer than these cannot manage it whatever they are, so they matter only where nothing does
+        begin = max(least, math.ceil(needed / strongest)) if strongest and needed < math.inf else least
+        plan = self._first(needed, begin)
+        return plan if plan.suffices or begin == least else self._first(needed, least)
+
+    def _first(self, needed: float, least: int) -> Plan:
         best, most = -1.0, 0
-        for instances in (*range(least, self.current + 1), *self._beyond(least)):
+        for instances in chain(range(least, self.current + 1), self._beyond(least)):
             able, _ = self._able(instances)
             if able >= needed:
                 return self.plan(instances, needed)

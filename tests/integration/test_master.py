@@ -135,6 +135,7 @@ def fleet(device_base: Path, jars: Path, tmp_path_factory: pytest.TempPathFactor
     service = {
         "source_topic": "in", "target_topic": "out", "group_id": "slow", "artifact": str(artifact),
         "entrypoint": "slow:process", "hosts": "fog", "min_instances": 1, "max_instances": 3,
+        "policy": {"name": "ratio"},
     }  # fmt: skip
     inventory = folder / "inventory"
     try:
