@@ -37,7 +37,8 @@ def find(
 
     A partition is stuck when it has lag and no commit has moved for ``stuck_s`` while it had an owner and the service
     finished messages elsewhere, or its instances name one of its records. It is hot when it has ``hot_share`` of the
-    rest of the lag and what waits on all others together is no backlog.
+    rest of the lag, what waits on all others together is no backlog, and its owner has no other partition that more
+    instances could relieve it of.
     """
     offsets, traffic = features.offsets, features.traffic
     if not offsets or traffic is None:
@@ -54,7 +55,8 @@ def find(
     lag = sum(p.lag for p in rest)
     if len(rest) > 1 and lag > slack:
         hottest = max(rest, key=lambda p: p.lag)
-        if hottest.lag >= rule.hot_share * lag and lag - hottest.lag <= slack:
+        alone = len(_owned_with(fleet, hottest.number)) == 1
+        if alone and hottest.lag >= rule.hot_share * lag and lag - hottest.lag <= slack:
             found.append(_hot_partition(topic, hottest, lag, fleet))
     return tuple(found)
 
@@ -62,6 +64,12 @@ def find(
 def _stuck(partition: Partition, named: bool, moving: bool, rule: CapacitySettings, now: float) -> bool:
     since = partition.still_since
     return since is not None and now - since >= rule.stuck_s and (named or moving)
+
+
+def _owned_with(fleet: ServiceFleet, partition: int) -> tuple[int, ...]:
+    """Every partition of the owner of one; none when it is not known."""
+    owned = (o.partitions for o in fleet.observed or () if o.partitions and partition in o.partitions)
+    return next(owned, ())
 
 
 def _owner(fleet: ServiceFleet, partition: int) -> str:

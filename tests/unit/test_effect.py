@@ -59,6 +59,16 @@ def test_a_hot_partition_is_named_instead_of_adding_consumers() -> None:
     assert "in[1] has 9000 of 9015 waiting messages, and only its owner s@d1.1 can work on it" in decision.reason
 
 
+def test_a_hot_partition_whose_owner_has_another_is_relieved() -> None:
+    """Lost otherwise: the scale-out that takes the other partitions off its owner."""
+    both = (Observed(Instance("s", "d0", 1), 0.5, True, (0, 1)), Observed(Instance("s", "d1", 1), 0.5, True, (2, 3)))
+    crowded = ServiceFleet(both, devices=DEVICES)
+    waiting = seen({0: 9000, 1: 0, 2: 0, 3: 0})
+    assert find("in", waiting, crowded, RULE, NOW) == ()
+    decision, _ = policy.decide(SERVICE, waiting, crowded, LEARNED, RULE, NOW)
+    assert (decision.kind, decision.desired) == ("scale-out", 4)
+
+
 def test_an_even_backlog_is_no_hot_partition() -> None:
     """Lost otherwise: the scale-out that would help."""
     decision, _ = answer(seen({0: 9000, 1: 9500}, arrival=190.0))
