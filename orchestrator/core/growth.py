@@ -64,7 +64,7 @@ def plan(service: Service, group: Group, partitions: Mapping[str, int], planned:
     is not going to grow: what would only be more even comes with the next scale-out.
     """
     growths = []
-    most = service.max_partitions or service.max_instances
+    most = service.partitions_limit
     for topic, members in sorted(needed(group).items()):
         before = partitions.get(topic)
         if before is None:
@@ -87,5 +87,5 @@ def _refused(service: Service, members: int, after: int) -> str | None:
     if members > service.max_instances:
         return f"{members} members are more than max_instances {service.max_instances} of {service.name}"
     if after < members:
-        return f"{members} members are more than max_partitions {service.max_partitions} of {service.name}"
+        return f"{members} members are more than max_partitions {service.partitions_limit} of {service.name}"
     return None

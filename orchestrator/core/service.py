@@ -26,7 +26,7 @@ class Service(BaseModel):
         hosts: Ansible inventory pattern of the devices that may run it.
         min_instances: kept running always.
         max_instances: never exceeded.
-        max_partitions: what the source topic is grown to at most; None for ``max_instances``.
+        max_partitions: what the source topic is grown to at most; None for twice ``max_instances``.
         ordering: ``none``, ``key`` or ``partition``: what the consumers guarantee. Topics of services
             ordered by key are never grown, since growth moves keys to other partitions.
         workers: messages worked on at once inside one process.
@@ -50,6 +50,14 @@ class Service(BaseModel):
     workers: int = Field(default=1, ge=1)
     env: dict[str, str] = Field(default_factory=dict)
     policy: PolicySettings = Field(default_factory=CapacitySettings)
+
+    @property
+    def partitions_limit(self) -> int:
+        """Partitions that the source topic is grown to at most.
+
+        Twice ``max_instances`` unless told: with as many as that, most sizes of the fleet have even shares.
+        """
+        return self.max_partitions or 2 * self.max_instances
 
     @model_validator(mode="after")
     def _limits(self) -> Service:

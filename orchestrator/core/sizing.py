@@ -48,7 +48,7 @@ def partitions_for(service: Service, instances: int, partitions: int | None) -> 
     """Partitions that the topic would have with so many instances; None when it is not known how many it has."""
     if partitions is None or not growable(service):
         return partitions
-    return even(instances, partitions, service.max_partitions or service.max_instances)
+    return even(instances, partitions, service.partitions_limit)
 
 
 def capacity(weakest: float, instances: int, partitions: int | None) -> float:
@@ -93,7 +93,7 @@ class Ladder:
         """Partitions that the topic may have at most: more instances would own none."""
         if self._partitions is None or not growable(self._service):
             return self._partitions
-        return max(self._partitions, self._service.max_partitions or self._service.max_instances)
+        return max(self._partitions, self._service.partitions_limit)
 
     @property
     def most(self) -> int:
