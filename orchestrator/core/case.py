@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from orchestrator.core import stabilise
 from orchestrator.core.answer import Answer
 from orchestrator.core.blocks import blocked, cooldown, limit
-from orchestrator.core.culprit import Culprit, find
+from orchestrator.core.culprit import Culprit, crowded, find
 from orchestrator.core.decision import Decision
 from orchestrator.core.features import Features
 from orchestrator.core.fleet import ServiceFleet
@@ -129,7 +129,12 @@ class Case:
         if stop is not None:
             return stop, memory
         plan = ladder.smallest(wanted.total, current + 1)
-        if plan.capacity <= present.capacity:
+        crowd = crowded(self.features, self.fleet, rule) if found.late else None
+        if crowd is not None:
+            words += f"; {crowd}"
+            each = min(ladder.most, self.features.partitions or 0)
+            plan = ladder.plan(each) if not found.over or each > plan.instances else plan
+        if plan.instances <= current or (crowd is None and plan.capacity <= present.capacity):
             slowest = min((self.rates.of(name) or 0.0) for name in plan.devices)
             words += (
                 f"; {plan.instances} would manage no more: partitions are dealt out evenly, and the slowest would do "

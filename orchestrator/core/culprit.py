@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.decision import Kind
@@ -52,13 +53,34 @@ def find(
     stuck = [p for p in offsets if _stuck(p, f"{topic}[{p.number}]" in named, moving, rule, now)]
     found = [_stuck_record(topic, p, named, fleet, now) for p in stuck]
     rest = [p for p in offsets if p not in stuck]
-    lag = sum(p.lag for p in rest)
-    if len(rest) > 1 and lag > slack:
-        hottest = max(rest, key=lambda p: p.lag)
-        alone = len(_owned_with(fleet, hottest.number)) == 1
-        if alone and hottest.lag >= rule.hot_share * lag and lag - hottest.lag <= slack:
-            found.append(_hot_partition(topic, hottest, lag, fleet))
+    hottest = _hottest(rest, slack, rule)
+    if hottest is not None and len(_owned_with(fleet, hottest.number)) == 1:
+        found.append(_hot_partition(topic, hottest, sum(p.lag for p in rest), fleet))
     return tuple(found)
+
+
+def crowded(features: Features, fleet: ServiceFleet, rule: CapacitySettings) -> str | None:
+    """Whether one instance of several has the backlog on more than one partition, in words; None when that is not so.
+
+    Then the partitions are not alike, and an instance for each of them relieves that one as far as can be.
+    """
+    arrival = features.traffic.arrival if features.traffic is not None else None
+    lags, total = {p.number: p.lag for p in features.offsets}, sum(p.lag for p in features.offsets)
+    members = [(o.instance, o.partitions) for o in fleet.observed or () if o.partitions]
+    if len(members) < 2 or total <= rule.backlog_s * (arrival or 0.0):  # noqa: PLR2004 - one and another
+        return None
+    lag, instance, count = max((sum(lags.get(n, 0) for n in own), str(name), len(own)) for name, own in members)
+    if count == 1 or lag < rule.hot_share * total or total - lag > rule.backlog_s * (arrival or 0.0):
+        return None
+    return f"{instance} has {lag} of {total} waiting messages on {count} partitions, while the others keep up"
+
+
+def _hottest(partitions: Sequence[Partition], slack: float, rule: CapacitySettings) -> Partition | None:
+    lag = sum(p.lag for p in partitions)
+    if len(partitions) == 1 or lag <= slack:
+        return None
+    hottest = max(partitions, key=lambda p: p.lag)
+    return hottest if hottest.lag >= rule.hot_share * lag and lag - hottest.lag <= slack else None
 
 
 def _stuck(partition: Partition, named: bool, moving: bool, rule: CapacitySettings, now: float) -> bool:
