@@ -37,7 +37,8 @@ def strain(traffic: Traffic, capacity: float | None, excused: float, rule: Capac
 
     A backlog is late when the pace at which it goes down is too slow, and so is the surplus of the capacity: the pace
     of a few seconds is noisy, and the surplus alone would have acted upon what one spike has left behind. When the
-    surplus says that all is well and a backlog has not gone down for the steady time, the capacity is not believed.
+    surplus says that all is well and a backlog of ``backlog_s`` seconds of work has not gone down for the steady time,
+    the capacity is not believed.
 
     Args:
         traffic: with a known arrival and lag.
@@ -55,7 +56,7 @@ def strain(traffic: Traffic, capacity: float | None, excused: float, rule: Capac
     if slow and surplus > 0 and backlog <= surplus * rule.catch_up_s:
         least, pace = traffic.lag_least_steady, traffic.lag_drain_steady
         believed = least is None or pace is None
-        slow = not believed and (least or 0.0) - excused > rule.backlog_s * arrival and (pace or 0.0) < SEEN * surplus
+        slow = not believed and (least or 0.0) - excused > rule.backlog_s * capacity and (pace or 0.0) < SEEN * surplus
     low, raw = traffic.arrival_low or 0.0, traffic.arrival_raw or 0.0
     over = low / rule.utilisation_max > capacity
     spike = not over and raw / rule.utilisation_max > capacity and raw > UNUSUAL * arrival

@@ -88,6 +88,11 @@ def test_the_maximum_caps_and_is_named() -> None:
     assert answer(seen(4000.0), 10).kind == "at-maximum"
 
 
+def test_a_message_that_nobody_commits_is_no_backlog() -> None:
+    """Lost otherwise: an instance more for a single message on an idle topic."""
+    assert answer(seen(0.0, 1), 1).direction == "none"
+
+
 @pytest.mark.parametrize(
     "features",
     [
