@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.instance import Instance
@@ -16,6 +16,9 @@ echo "clock=$(date +%s.%N)"
 echo "arch=$(uname -m)"
 echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
 echo "load=$(cut -d' ' -f1 /proc/loadavg)"
+echo "cpus=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)"
+echo "model=$(cat /proc/device-tree/model 2>/dev/null | tr -d '\0')"
+for sensor in /sys/class/thermal/thermal_zone*/temp; do echo "millidegrees=$(cat "$sensor" 2>/dev/null)"; done
 while read -r key kb _; do [ "$key" = MemAvailable: ] && echo "memory_kb=$kb"; done < /proc/meminfo
 folder=/opt; [ -d "$folder" ] || folder=/
 echo "disk_kb=$(df -Pk "$folder" | tail -n 1 | awk '{print $4}')"
@@ -31,6 +34,10 @@ _UNIT = re.compile(
 )
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+_LONGEST_MODEL = 63
+#: What a sensor can mean, degrees Celsius; a broken one says 0, or far below freezing, or far above boiling.
+_COLDEST, _HOTTEST = 0.0, 150.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,9 @@ class Facts:
         arch: machine architecture, e.g. ``aarch64``.
         boot_id: changes with each start of the device.
         load: processes running or waiting, mean of the last minute.
+        cpus: processors that are in use.
+        model: what the board calls itself; only boards with a device tree do.
+        temperature_c: the hottest sensor, degrees Celsius.
         mem_available_mb: memory that can be used without swapping.
         disk_free_mb: free space of the file system of ``/opt``.
         python: version of ``python3``, e.g. ``3.11``.
@@ -68,6 +78,9 @@ class Facts:
     arch: str | None
     boot_id: str | None
     load: float | None
+    cpus: int | None
+    model: str | None
+    temperature_c: float | None
     mem_available_mb: int | None
     disk_free_mb: int | None
     python: str | None
@@ -80,11 +93,15 @@ def parse(device: str, output: str) -> Facts:
     lines = [line.partition("=") for line in output.splitlines() if "=" in line]
     said = {key: value.strip() for key, _, value in lines}
     version = _VERSION.search(said.get("python", ""))
+    cpus = _number(said, "cpus")
     return Facts(
         clock=_number(said, "clock"),
         arch=said.get("arch") or None,
         boot_id=said.get("boot") or None,
         load=_number(said, "load"),
+        cpus=int(cpus) if cpus else None,
+        model=(_UNPRINTABLE.sub("", said.get("model", "")))[:_LONGEST_MODEL] or None,
+        temperature_c=_hottest(value for key, _, value in lines if key == "millidegrees"),
         mem_available_mb=_megabytes(said, "memory_kb"),
         disk_free_mb=_megabytes(said, "disk_kb"),
         python=version[0] if version else None,
@@ -95,6 +112,12 @@ def parse(device: str, output: str) -> Facts:
             if key == "unit" and (found := _UNIT.match(value))
         ),
     )
+
+
+def _hottest(readings: Iterable[str]) -> float | None:
+    """The hottest of the sensors that say something sensible, degrees Celsius."""
+    degrees = [int(text) / 1000 for reading in readings if (text := reading.strip()).isdecimal()]
+    return max((value for value in degrees if _COLDEST < value < _HOTTEST), default=None)
 
 
 def _number(said: Mapping[str, str], key: str) -> float | None:

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 import paramiko
 
 from orchestrator.inventory.connection import Connection
-from orchestrator.ssh.facts import SCRIPT
 from orchestrator.ssh.reasons import UnknownHostKey, reason, timed_out
 
 #: Paramiko reports to this logger what we report ourselves, in words of our own.
@@ -62,10 +61,13 @@ class Session:
         known_hosts: the host keys that are trusted.
         timeout_s: deadline of each phase.
         clock: the master's clock, seconds since 1970.
+        script: what to ask, in plain sh.
     """
 
-    def __init__(self, connection: Connection, known_hosts: Path, timeout_s: float, clock: Callable[[], float]) -> None:
-        self._connection, self._known_hosts = connection, known_hosts
+    def __init__(
+        self, connection: Connection, known_hosts: Path, timeout_s: float, clock: Callable[[], float], script: str
+    ) -> None:
+        self._connection, self._known_hosts, self._script = connection, known_hosts, script
         self._timeout_s, self._clock = timeout_s, clock
         self._phase, self._since = "", 0.0
         self._overdue = ""
@@ -155,7 +157,7 @@ class Session:
         self._enter("the command")
         channel = transport.open_session()
         asked = self._clock()
-        channel.exec_command(SCRIPT)
+        channel.exec_command(self._script)
         output = channel.recv(_MOST_OUTPUT)
         answered = self._clock()
         while len(output) < _MOST_OUTPUT and (more := channel.recv(_MOST_OUTPUT)):

@@ -9,6 +9,12 @@ clock=1767225600.250000000
 arch=aarch64
 boot=0b6f0f2e-7a1c-4a64-9a0e-3f6f6f1f5f10
 load=0.42
+cpus=4
+model=Raspberry Pi 4 Model B Rev 1.4
+millidegrees=48312
+millidegrees=51000
+millidegrees=-274000
+millidegrees=
 memory_kb=812544
 disk_kb=10485760
 python=3.11
@@ -26,6 +32,7 @@ def test_everything_is_read_from_the_answer() -> None:
     assert facts.clock == 1767225600.25
     assert (facts.arch, facts.python, facts.sudo, facts.load) == ("aarch64", "3.11", True, 0.42)
     assert (facts.mem_available_mb, facts.disk_free_mb) == (793, 10240)
+    assert (facts.cpus, facts.model, facts.temperature_c) == (4, "Raspberry Pi 4 Model B Rev 1.4", 51.0)
     assert facts.boot_id == "0b6f0f2e-7a1c-4a64-9a0e-3f6f6f1f5f10"
 
 
@@ -43,4 +50,5 @@ def test_what_a_small_system_cannot_say_is_unknown_not_wrong() -> None:
     facts = parse("pi-3", "clock=1767225600.%N\narch=armv7l\nload=\npython=\nsudo=no\nWelcome to pi-3!\n")
 
     assert facts.clock == 1767225600
+    assert (facts.cpus, facts.model, facts.temperature_c) == (None, None, None)
     assert (facts.arch, facts.load, facts.python, facts.sudo, facts.units) == ("armv7l", None, None, False, ())
