@@ -43,8 +43,10 @@ from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.observer import Observer
 from orchestrator.cli.context import Context, Options, open_context
 from orchestrator.clock import SystemClock
+from orchestrator.core.ground import Ground
 from orchestrator.core.instance import Instance
-from orchestrator.core.placement import Placement, place
+from orchestrator.core.placement import Placement, Request, place
+from orchestrator.core.quarantine import Quarantine
 from orchestrator.core.service import Service
 from orchestrator.project import PROJECT
 from orchestrator.ssh.probe import probe
@@ -122,10 +124,8 @@ class Bench:
         with self._topics(), self._first_instance(), self._traffic():
             steps: list[Step] = []
             decided_at = time.time()
-            started = ScaleOut(self.service, decided_at, self._means(steps), lambda _instance, _words: None).run(
-                self._placement()
-            )
-            if started is None:
+            started = ScaleOut(self.service, decided_at, self._means(steps)).run(1, self._placement)
+            if not started:
                 sys.exit(f"a scale-out failed: {[(step.name, step.detail) for step in steps]}")
             self._drain()
         parts = {step.name: step.at - decided_at for step in steps if step.name in STAGES}
@@ -143,11 +143,11 @@ class Bench:
             self._drain()
         return at - began
 
-    def _placement(self) -> Placement:
+    def _placement(self, count: int) -> Placement:
         inventory, settings = self.context.inventory, self.context.settings
         probes = probe(inventory.connections.values(), inventory.known_hosts, settings.ssh_timeout)
-        unreachable = [name for name, found in probes.items() if not found.reachable]
-        return place(self.service.name, inventory.devices, [], unreachable, [], time.time())
+        conditions = {name: found.condition for name, found in probes.items()}
+        return place(Request(self.service.name, count), Ground(inventory.devices, conditions))
 
     def _means(self, steps: list[Step]) -> Means:
         return Means(
@@ -157,11 +157,13 @@ class Bench:
             clock=self.clock,
             inventory=self.context.inventory.path,
             proof_deadline_s=self.context.settings.proof_deadline,
-            quarantine_s=0,
+            retry_s=0,
             record=steps.append,
-            mark=lambda _: None,
+            failed=lambda device, reason: Quarantine(device, reason, until=0),
+            worked=lambda _: None,
             reserve=lambda _: True,
             release=lambda _: None,
+            progress=lambda _instances, _words: None,
             stop=self.stop,
         )
 

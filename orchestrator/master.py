@@ -12,39 +12,43 @@ from typing import Any
 
 from kafka.errors import KafkaError
 
-from orchestrator.act.actuator import Actuator
-from orchestrator.act.means import Means
-from orchestrator.act.scaleout import ScaleOut
-from orchestrator.act.slots import Slots
 from orchestrator.act.step import Step
+from orchestrator.acting import Acting
 from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.ledger import Entry, Ledger, RecordKind
 from orchestrator.broker.observer import Observer
 from orchestrator.broker.topics import create_topics
 from orchestrator.clock import Clock
 from orchestrator.core.decision import Decision
+from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.growth import Growth
 from orchestrator.core.instance import Instance
-from orchestrator.core.placement import Mark, Placement
+from orchestrator.core.placement import Placement
+from orchestrator.core.quarantine import Quarantine
+from orchestrator.devices import Devices
 from orchestrator.errors import BrokerUnreachable
 from orchestrator.inventory import Inventory
 from orchestrator.service_state import ServiceState
 from orchestrator.settings import Settings
-from orchestrator.watch import ProbeDevices, Watch
+from orchestrator.watch import Watch
 
 log = logging.getLogger(__name__)
 
-#: What the master needs of an action that it has told to stop: Ansible's grace and the drain of its threads.
-STOP_S = 30.0
+#: Steps that deserve a look.
+_BAD = frozenset(
+    {"failed", "unproved", "no-device", "lost", "growth-refused", "interrupted", "drain-failed"}
+    | {"diagnosed", "given-up", "quarantined"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would be done for one service: the decision, where it would start, which topics would grow."""
+    """What would be done for one service: the decision, what would start or stop, which topics would grow."""
 
     decision: Decision
     placement: Placement | None
     growth: tuple[Growth, ...]
+    stops: tuple[Instance, ...] = ()
 
 
 class Master:
@@ -58,7 +62,8 @@ class Master:
         open_cluster: Callable[[], Cluster],
         observer: Observer,
         ledger: Ledger,
-        probe_devices: ProbeDevices,
+        devices: Devices,
+        diagnose: Callable[[Instance], Diagnosis],
     ) -> None:
         """Take the shells; nothing is contacted before :meth:`run`.
 
@@ -69,7 +74,8 @@ class Master:
             open_cluster: opens an admin connection; one for the loop and one for each action.
             observer: the observer topic, not yet started.
             ledger: where decisions and steps are kept.
-            probe_devices: asks devices over SSH.
+            devices: where instances may run.
+            diagnose: asks a device about an instance of it.
         """
         self.stop = threading.Event()
         self._inventory = inventory
@@ -79,12 +85,12 @@ class Master:
         self._cluster = open_cluster()
         self._ledger = ledger
         self._lock = threading.Lock()  # guards the marks and the ledger's buffer, which action threads add to
-        self._marks: dict[str, Mark] = {}
-        self._placed: dict[str, float] = {}
-        self._proved: list[Step] = []
-        self._slots = Slots({device.name: device.slots for device in inventory.devices})
-        self._actuator = Actuator(clock, settings.deploy_deadline)
-        self.watch = Watch(inventory, settings, clock, self._cluster, observer, probe_devices, self._record)
+        self._told: list[Step] = []
+        self._devices = devices
+        self.watch = Watch(inventory, settings, clock, self._cluster, observer, devices, self._record)
+        self._acting = Acting(
+            settings, clock, inventory.path, open_cluster, self.watch, devices, diagnose, self._record, self.stop
+        )
 
     def run(self, entries: Iterable[Entry] = ()) -> None:
         """Tick until ``stop`` is set; what is under way is ended, and the ledger written, before it returns.
@@ -119,8 +125,10 @@ class Master:
             self.watch.observe()
             planned = []
             for state, decision in self.watch.decide(self.watch.states.values()):
-                placement = self._place(state) if decision.direction == "up" else None
-                planned.append(Planned(decision, placement, self.watch.growths(state)))
+                missing = (decision.desired or 0) - (decision.current or 0)
+                placement = self._acting.choose(state, missing, decision) if decision.direction == "up" else None
+                stops = self._acting.missed_least(state, decision) if decision.direction == "down" else ()
+                planned.append(Planned(decision, placement, self.watch.growths(state), stops))
             return planned
         finally:
             self.watch.close()
@@ -128,50 +136,81 @@ class Master:
 
     def tick(self) -> None:
         """Observe, and decide for the services that are due."""
+        self._acting.take_healed()
         self.watch.observe()
         now = self._clock.now()
-        with self._lock:
-            placed, self._placed = self._placed, {}
-            proved, self._proved = self._proved, []
-        for service, at in placed.items():  # the cooldown begins with a start, not with the wish for one
-            self.watch.states[service].remember(last_start_at=at)
-        for step in proved:
-            self.watch.states[step.service].started_up(step.numbers)
+        self._take_steps()
         due = [state for state in self.watch.states.values() if now >= state.next_at]
         for state, decision in self.watch.decide(due):
             state.next_at = now + state.rule.refresh_s
             self._announce(decision)
             if decision.direction == "up":
-                self._act(state, decision)
+                self._acting.scale_out(state, decision)
+            elif decision.direction == "down":
+                self._acting.scale_in(state, decision)
+        for state in self.watch.states.values():
+            self._acting.heal(state)
         for state in self.watch.states.values():
             self._grow(state)
         with self._lock:
             self._ledger.flush()
 
     def _resume(self, entries: Iterable[Entry]) -> None:
-        """Take over the cooldowns that the ledger knows of."""
+        """Take over what the ledger knows: cooldowns, devices in quarantine, who runs in whose place."""
         for entry in entries:
             state = self.watch.states.get(entry.service)
             if state is None or entry.kind != "step":
                 continue
-            if entry.body.get("name") == "placed":
+            name, numbers = entry.body.get("name"), entry.body.get("numbers") or {}
+            instance = Instance.parse(str(entry.body.get("instance")))
+            if name == "placed":
                 state.remember(last_start_at=entry.at)
-            elif entry.body.get("name") == "proved":
+            elif name == "draining":
+                state.remember(last_stop_at=entry.at)
+            elif name == "proved":
                 state.remember(last_seen_new_at=entry.at)
-                state.started_up(entry.body.get("numbers") or {})
+                state.started_up(numbers)
+            if instance is None:
+                continue
+            if name == "proved":
+                self._devices.worked(instance.device)
+            elif name == "quarantined" and {"until", "failures", "reason"} <= set(numbers):
+                until, failures = float(numbers["until"]), int(numbers["failures"])
+                self._devices.resume(Quarantine(instance.device, str(numbers["reason"]), until, failures))
+            elif name == "replaced" and (by := Instance.parse(str(numbers.get("by")))) is not None:
+                state.care.stand_ins[instance] = by
+            elif name == "surplus":
+                state.care.stand_ins.pop(instance, None)
 
     def _close(self) -> None:
         self.stop.set()
-        for state in self.watch.states.values():
-            if state.action is not None:
-                state.action.join(timeout=STOP_S)
+        self._acting.join()
         self.watch.close()
         self._enter("master", "", {"event": "stopped", "pid": os.getpid(), "host": socket.gethostname()})
         self._ledger.close()
         self._cluster.close()
 
+    def _take_steps(self) -> None:
+        """Take in what the actions have told since the last tick."""
+        with self._lock:
+            told, self._told = self._told, []
+        for step in told:
+            state, instance = self.watch.states[step.service], Instance.parse(step.instance or "")
+            if step.name == "placed":  # the cooldown begins with a start, not with the wish for one
+                state.remember(last_start_at=step.at)
+            elif step.name == "draining":
+                state.remember(last_stop_at=step.at)
+            elif step.name == "proved":
+                state.started_up(step.numbers)
+            elif step.name == "compensated" and instance is not None:
+                state.care.expect_gone([instance])
+
     def _grow(self, state: ServiceState) -> None:
-        for wanted in self.watch.growths(state):
+        growths = self.watch.growths(state)
+        # what is not refused any more is said again when it is refused again; nothing is known while nothing is read
+        if state.busy is None and self.watch.look is not None:
+            state.grown_refused &= {wanted.topic for wanted in growths if wanted.refused is not None}
+        for wanted in growths:
             now = self._clock.now()
             if wanted.refused is not None:
                 if wanted.topic not in state.grown_refused:
@@ -194,58 +233,12 @@ class Master:
             logging.WARNING if loud else logging.INFO, "%s: %s: %s", decision.service, decision.kind, decision.reason
         )
 
-    def _act(self, state: ServiceState, decision: Decision) -> None:
-        missing = (decision.desired or 0) - (decision.current or 0)
-        means = Means(
-            actuator=self._actuator,
-            open_cluster=self._open_cluster,
-            reports=self.watch.book,
-            clock=self._clock,
-            inventory=self._inventory.path,
-            proof_deadline_s=self._settings.proof_deadline,
-            quarantine_s=self._settings.quarantine,
-            record=self._record,
-            mark=self._mark,
-            reserve=lambda instance: self._slots.reserve(instance, self.watch.occupied()),
-            release=self._slots.release,
-            stop=self.stop,
-        )
-
-        def progress(instance: Instance | None, words: str) -> None:
-            if instance is not None:
-                state.started.add(instance)
-            state.chosen, state.progress = instance, words
-
-        def carry_out() -> None:
-            try:
-                for _ in range(missing):
-                    if ScaleOut(state.service, decision.at, means, progress).run(self._place(state)) is None:
-                        return
-            except Exception:  # a mistake of ours must not end silently with its thread
-                log.exception("%s: the scale-out ended with an error that was not foreseen", state.service.name)
-
-        state.action = threading.Thread(target=carry_out, name=f"scale-out-{state.service.name}")
-        state.action.start()
-
-    def _place(self, state: ServiceState) -> Placement:
-        with self._lock:
-            marks = list(self._marks.values())
-        return self.watch.place(state, marks, self._slots.held())
-
-    def _mark(self, mark: Mark) -> None:
-        with self._lock:
-            self._marks[mark.device] = mark
-
     def _record(self, step: Step) -> None:
-        bad = step.name in ("failed", "unproved", "no-device", "lost", "growth-refused", "interrupted")
         words = " ".join(part for part in (step.instance, step.detail) if part)
-        log.log(logging.WARNING if bad else logging.INFO, "%s: %s: %s", step.service, step.name, words)
+        log.log(logging.WARNING if step.name in _BAD else logging.INFO, "%s: %s: %s", step.service, step.name, words)
         self._enter("step", step.service, asdict(step), step.at)
         with self._lock:
-            if step.name == "placed":
-                self._placed[step.service] = step.at
-            elif step.name == "proved":
-                self._proved.append(step)
+            self._told.append(step)
 
     def _enter(self, kind: RecordKind, service: str, body: Mapping[str, Any], at: float | None = None) -> None:
         entry = Entry(kind, service, self._clock.now() if at is None else at, body)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator.broker.cluster import Look
+from orchestrator.care import Care
 from orchestrator.core.decision import Decision
 from orchestrator.core.device import Device
 from orchestrator.core.fleet import ServiceFleet
@@ -34,14 +35,15 @@ class ServiceState:
         offsets: the source topic's partitions, as they were last seen.
         known: instances seen in the last tick; None before the first look.
         next_at: when the next decision is due, seconds since the epoch.
-        action: the thread that carries out a decision; None when nothing is under way.
-        chosen: the instance that the action is starting right now.
+        action: the thread that carries something out; None when nothing is under way.
+        under_way: the instances that the action is starting or stopping right now.
         progress: how far that is, in words.
         joining: names of instances whose unit ran at the master's start and that have not joined their group yet.
         started: instances that this master has started.
         ever: instances that were ever seen.
         planned: instances that the last scale-out by capacity wanted: topics are grown evenly for so many; 0 for none.
         grown_refused: topics whose refused growth has been said already.
+        care: who should work, who ails, who runs in whose place.
     """
 
     service: Service
@@ -52,29 +54,35 @@ class ServiceState:
     known: frozenset[Instance] | None = None
     next_at: float = 0.0
     action: threading.Thread | None = None
-    chosen: Instance | None = None
+    under_way: tuple[Instance, ...] = ()
     progress: str = ""
     joining: str = ""
     started: set[Instance] = field(default_factory=set)
     ever: frozenset[Instance] = frozenset()
     planned: int = 0
     grown_refused: set[str] = field(default_factory=set)
+    care: Care = field(default_factory=Care)
+
+    @property
+    def learned(self) -> dict[str, float]:
+        """Messages per second of one instance, by device class."""
+        return {name: estimate.rate for name, estimate in self.memory.capacities.items()}
 
     @property
     def busy(self) -> str | None:
         """What is under way, in words; None when nothing is."""
         if self.action is None or not self.action.is_alive():
             return None
-        return f"{self.chosen} is being started ({self.progress})" if self.chosen else "a device is being chosen"
+        if not self.under_way:
+            return "a device is being chosen"
+        return f"{', '.join(map(str, self.under_way))}: {self.progress}"
 
     @property
     def waits_for(self) -> str | None:
-        """What ran at the master's start and may still join, in words; None when there is nothing."""
-        return (
-            f"{self.joining} ran at the master's start and has not joined {self.service.group_id} yet"
-            if self.joining
-            else None
-        )
+        """What may still join or come back, in words; None when there is nothing."""
+        if self.joining:
+            return f"{self.joining} ran at the master's start and has not joined {self.service.group_id} yet"
+        return self.care.missing or None
 
     def remember(self, **changes: float | None) -> None:
         """Change the memory; only the loop's thread may."""
@@ -98,11 +106,20 @@ class ServiceState:
             stuck=stuck,
         )
 
-    def usable(self, look: Look | None, devices: Mapping[str, Device], occupied: Mapping[str, int]) -> ServiceFleet:
+    def usable(
+        self,
+        look: Look | None,
+        devices: Mapping[str, Device],
+        occupied: Mapping[str, int],
+        barred: Collection[str],
+    ) -> ServiceFleet:
         """The fleet with the devices that the service may use, and the slots that nobody holds on them."""
         if look is None:
             return ServiceFleet(observed=None)
-        free = {name: max(0, device.slots - occupied.get(name, 0)) for name, device in devices.items()}
+        free = {
+            name: 0 if name in barred else max(0, device.slots - occupied.get(name, 0))
+            for name, device in devices.items()
+        }
         return replace(self.fleet, devices=devices, free=free)
 
     def plan(self, decision: Decision) -> None:

@@ -130,8 +130,28 @@ class Settings(BaseModel):
     quarantine: float = Field(
         default=300,
         ge=0,
-        description="Time for which a device gets no new instance after a step on it has failed.",
+        description="Time for which a device gets no new instance after a step on it has failed; doubled with each "
+        "failure in a row, until an instance proves itself there.",
         json_schema_extra=_unit("s"),
+    )
+    quarantine_max: float = Field(
+        default=3600,
+        ge=0,
+        description="Longest time for which a device that fails again and again is left alone.",
+        json_schema_extra=_unit("s"),
+    )
+    max_temperature: float = Field(
+        default=80,
+        gt=0,
+        le=150,
+        description="Temperature of a device from which on it gets no new instance.",
+        json_schema_extra=_unit("°C"),
+    )
+    max_load: float = Field(
+        default=2,
+        gt=0,
+        description="Processes running or waiting per processor of a device from which on it comes last.",
+        json_schema_extra=_unit("processes"),
     )
 
     @model_validator(mode="after")

@@ -106,13 +106,14 @@ def findings_of(
         data: the values validated, as written.
         prefix: the key path of ``data`` itself.
         model: the model ``data`` was validated against, for the names that exist.
-        allowed: by key (its path within the model, dotted), what may stand there where pydantic's words do not say it.
+        allowed: by key (its path within the model, dotted, without indexes), what may stand there where
+            pydantic's words do not say it.
         unwritten: a field of the model that is no key for the user.
     """
     found: list[Finding] = []
     for detail in error.errors(include_url=False):
         path, value = _written_path(data, detail["loc"])
-        kind, key, words = detail["type"], ".".join(str(part) for part in path), detail["msg"]
+        kind, key, words = detail["type"], ".".join(part for part in path if isinstance(part, str)), detail["msg"]
         if kind == "missing":
             words = f"required: {allowed[key]}" if key in allowed else "required"
         elif kind == "extra_forbidden":

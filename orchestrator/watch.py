@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from kafka.errors import KafkaError
@@ -20,17 +20,17 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.efforts import Efforts
 from orchestrator.core.fleet import observe
 from orchestrator.core.growth import Growth
+from orchestrator.core.health import SILENT_S, Sight
 from orchestrator.core.instance import Instance
-from orchestrator.core.placement import Mark, Placement, place
 from orchestrator.core.policy_settings import CapacitySettings
 from orchestrator.core.service import Service
 from orchestrator.core.window import Window
+from orchestrator.devices import Devices, active
 from orchestrator.errors import BrokerUnreachable
 from orchestrator.inventory import Inventory
 from orchestrator.service_state import ServiceState, rule_for, spread_beats
 from orchestrator.settings import INTERVALS, Settings
 from orchestrator.sight import count_history, count_offsets, count_reports
-from orchestrator.ssh.probe import Probe
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,6 @@ MOST_FOREIGN_PAIRS = 100
 #: Seconds more than the longest persistence time for which is kept what each instance did: reports may be late.
 LATE_S = 10
 
-ProbeDevices = Callable[[Iterable[str]], Mapping[str, Probe]]
-
 
 class Watch:
     """Sees every service of the inventory: its traffic, its fleet, and what should be done about it."""
@@ -57,7 +55,7 @@ class Watch:
         clock: Clock,
         cluster: Cluster,
         observer: Observer,
-        probe_devices: ProbeDevices,
+        devices: Devices,
         record: Callable[[Step], None],
     ) -> None:
         """Take the shells; nothing is contacted before :meth:`start`."""
@@ -70,15 +68,13 @@ class Watch:
         self._clock = clock
         self._cluster = cluster
         self._observer = observer
-        self._probe = probe_devices
+        self._devices = devices
         self._record = record
         # a service with an interval of its own needs a window that holds enough of them
         longest = max((state.rule.refresh_s for state in self.states.values()), default=0)
         self._window = Window(max(settings.window_max_second, INTERVALS * longest))
         rules = [state.rule for state in self.states.values() if isinstance(state.rule, CapacitySettings)]
         self._efforts = Efforts(self.states, LATE_S + max((rule.persistence_s for rule in rules), default=0))
-        devices = {device.name: device for device in inventory.devices}
-        self._devices = {s.name: {name: devices[name] for name in inventory.hosts_of(s)} for s in self.services}
         self._away_since: float | None = None
         self._running_at_start: dict[Instance, float] = {}
         self._foreign_pairs: set[tuple[str, str]] = set()
@@ -127,12 +123,14 @@ class Watch:
         """Decide for services; pure but for the clock."""
         now = self._clock.now()
         states, occupied = list(due), Counter(instance.device for instance in self.occupied())
+        devices, barred = self._devices.described(), self._devices.barred()
         views = [state.view(self.look, self.book.stuck(state.service.name, now)) for state in states]
         found = reading.read(self._window, self._efforts, int(now) - SETTLE_S, views)
         decided = []
         for state in states:
             memory = replace(state.memory, busy=state.busy or state.waits_for)
-            fleet = state.usable(self.look, self._devices[state.service.name], occupied)
+            usable = {name: devices[name] for name in self._inventory.hosts_of(state.service)}
+            fleet = state.usable(self.look, usable, occupied, barred)
             seen = found[state.service.name]
             decision, state.memory = policy.decide(state.service, seen, fleet, memory, state.rule, now)
             state.plan(decision)
@@ -143,47 +141,23 @@ class Watch:
         """Instances of all services that hold a slot."""
         return {instance for state in self.states.values() for instance in state.fleet.instances}
 
-    def place(self, state: ServiceState, marks: Iterable[Mark], held: Iterable[Instance]) -> Placement:
-        """Probe the devices of a service and choose among those that answer.
-
-        Args:
-            state: of the service.
-            marks: devices to leave alone.
-            held: slots that other actions have reserved.
-        """
-        names = self._inventory.hosts_of(state.service)
-        probes = self._probe(names)
-        now = self._clock.now()
-        running = [i for probe in probes.values() for i in _active(probe)]
-        occupied = self.occupied() | set(running) | set(held)
-        for name, probe in probes.items():
-            if not probe.reachable:
-                log.info("%s is left out: %s", name, probe.reason)
-        return place(
-            state.service.name,
-            [device for device in self._inventory.devices if device.name in names],
-            occupied,
-            [name for name, probe in probes.items() if not probe.reachable],
-            list(marks),
-            now,
-        )
-
     def growths(self, state: ServiceState) -> tuple[Growth, ...]:
         """Topics that have fewer partitions than members; none while that is unknown or an action is under way."""
         group = self.look.groups.get(state.service.group_id) if self.look is not None else None
         if self.look is None or group is None or not group.stable or state.busy is not None:
             return ()
-        partitions = {topic: len(ends) for topic, ends in self.look.ends.items()}
-        return growth.plan(state.service, group, partitions, state.planned)
+        return growth.plan(state.service, group, self.look.counts, state.planned)
 
     def _find_running(self) -> None:
         now = self._clock.now()
-        for name, probe in self._probe([device.name for device in self._inventory.devices]).items():
+        for name, probe in self._devices.look([device.name for device in self._inventory.devices]).items():
             if not probe.reachable:
                 log.warning("%s does not answer: %s", name, probe.reason)
-            for instance in _active(probe):
+            for instance in active(probe):
                 log.info("%s runs already", instance)
                 self._running_at_start[instance] = now
+                if instance.service in self.states:
+                    self.states[instance.service].care.expected.add(instance)
 
     def _look_at_cluster(self) -> Look | None:
         topics = {s.source_topic for s in self.services}
@@ -212,11 +186,11 @@ class Watch:
             return
         now, service = self._clock.now(), state.service
         group = self.look.groups.get(service.group_id)
-        requested = [state.chosen] if state.chosen else []
+        requested = state.under_way
         # what ran when the master started has the time of a proof to join its group before it counts as missing
         young = [i for i, at in self._running_at_start.items() if now - at < self._settings.proof_deadline]
         slots, ages = self._inventory.slots_of(service), self.book.ages(service.name, now)
-        seen = observe(service.name, service.source_topic, slots, ages, group, tuple(requested))
+        seen = observe(service.name, service.source_topic, slots, ages, group, requested)
         if group is not None and not group.stable and state.fleet.observed is not None:
             # in a rebalance nobody is listed: who was there a moment ago and still reports is there
             names = {o.instance for o in seen.observed or ()}
@@ -227,6 +201,22 @@ class Watch:
         missing = [i for i in young if i.service == service.name and i not in seen.working]
         state.joining = ", ".join(str(i) for i in missing)
         state.fleet = replace(seen, requested=(*requested, *missing))
+        self._follow(state, now)
+
+    def _follow(self, state: ServiceState, now: float) -> None:
+        look, service = self.look, state.service
+        if look is None:
+            return
+        group, topic = service.group_id, service.source_topic
+        committed = look.committed.get(group)
+        sight = Sight(
+            fleet=state.fleet,
+            ends=look.ends.get(topic),
+            committed=None if committed is None else {p: at for (of, p), at in committed.items() if of == topic},
+            reporting=self.book.youngest(now) < SILENT_S,
+            at=now,
+        )
+        state.care.follow(sight, service.heal)
 
     def _notice_changes(self, state: ServiceState, instances: frozenset[Instance]) -> None:
         if state.known is not None:
@@ -237,15 +227,11 @@ class Watch:
                 state.remember(last_seen_new_at=self._clock.now())
                 if instance not in state.started:
                     self._tell("adopted", state, instance, "was not started by this master")
-            for instance in sorted(state.known - instances):
+            for instance in sorted(state.known - instances - state.care.leaving):
                 self._tell("lost", state, instance, "is not a member any more")
+        state.care.notice(state.known or (), instances)
         state.known = instances
         state.ever |= instances
 
     def _tell(self, name: StepName, state: ServiceState, instance: Instance, detail: str) -> None:
         self._record(Step(name, state.service.name, self._clock.now(), detail, str(instance)))
-
-
-def _active(probe: Probe) -> list[Instance]:
-    found = [Instance.parse(unit.instance) for unit in probe.units if unit.active_state in ("active", "activating")]
-    return [instance for instance in found if instance is not None]

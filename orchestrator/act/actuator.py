@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from orchestrator.act.run import HostOutcome, PlaybookRun, RunOutcome
+from orchestrator.act.run import DECISIVE, HostOutcome, PlaybookRun, RunOutcome
 from orchestrator.clock import Clock
 from orchestrator.project import PROJECT
 
@@ -124,7 +124,10 @@ class _Result:
             case "task":
                 self.task = event.get("name")
             case "ok":
-                self.hosts.setdefault(event["host"], HostOutcome("ok"))
+                before = self.hosts.get(event["host"], HostOutcome("ok"))
+                if before.verdict == "ok":
+                    decided = before.decided or event.get("task") in DECISIVE
+                    self.hosts[event["host"]] = HostOutcome("ok", decided=decided)
             case "failed" | "unreachable" as verdict:
                 self.hosts[event["host"]] = HostOutcome(verdict, event.get("task"), event.get("reason", ""))
             case "error":

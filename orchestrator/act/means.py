@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Cluster
 from orchestrator.clock import Clock
 from orchestrator.core.instance import Instance
-from orchestrator.core.placement import Mark
+from orchestrator.core.quarantine import Quarantine
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,13 @@ class Means:
         clock: time.
         inventory: given to Ansible.
         proof_deadline_s: seconds from a live process to a message finished.
-        quarantine_s: seconds that a device is left alone after a failure.
+        retry_s: seconds from an action's begin in which another device may be tried for one that failed.
         record: is told every step.
-        mark: is told every device that failed.
+        failed: is told every device that failed, and why; says for how long it is left alone.
+        worked: is told every device on which an instance has proved itself.
         reserve: holds an instance's slot against other actions; False when it is taken.
         release: gives it back.
+        progress: is told which instances are being started or stopped and how far that is; none when it is over.
         stop: ends the transaction early.
     """
 
@@ -41,9 +43,11 @@ class Means:
     clock: Clock
     inventory: Path
     proof_deadline_s: float
-    quarantine_s: float
+    retry_s: float
     record: Callable[[Step], None]
-    mark: Callable[[Mark], None]
+    failed: Callable[[str, str], Quarantine]
+    worked: Callable[[str], None]
     reserve: Callable[[Instance], bool]
     release: Callable[[Instance], None]
+    progress: Callable[[Collection[Instance], str], None]
     stop: threading.Event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,8 @@ from typing import Any, Literal
 from orchestrator.core.instance import Instance
 
 Verdict = Literal["ok", "failed", "unreachable"]
+#: The tasks that start or stop instances: a host that is past its own has done what was asked of it.
+DECISIVE = ("Start the instances", "Drain the instances")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +35,27 @@ class PlaybookRun:
         return {**asdict(self), "inventory": str(self.inventory), "variables": dict(self.variables)}
 
 
-def deploy(instance: Instance, inventory: Path) -> PlaybookRun:
-    """Start one instance: the playbook that an operator runs by hand, with the same variables."""
-    return _for("deploy.yml", instance, inventory)
+def deploy(instances: Collection[Instance], inventory: Path) -> PlaybookRun:
+    """Start instances of one service in one run: the playbook that an operator runs by hand, with its variables."""
+    return _for("deploy.yml", instances, inventory)
 
 
-def drain(instance: Instance, inventory: Path) -> PlaybookRun:
-    """Stop one instance after it has finished what it has in hand."""
-    return _for("drain.yml", instance, inventory)
+def restart(instances: Collection[Instance], inventory: Path) -> PlaybookRun:
+    """The same for instances whose process runs but does not work: it is stopped first, with time to drain."""
+    return _for("deploy.yml", instances, inventory, fogverse_consumer_forced=True)
 
 
-def _for(playbook: str, instance: Instance, inventory: Path) -> PlaybookRun:
-    return PlaybookRun(playbook, inventory, instance.device, {"service": instance.service, "slot": instance.slot})
+def drain(instances: Collection[Instance], inventory: Path) -> PlaybookRun:
+    """Stop instances of one service after they have finished what they have in hand."""
+    return _for("drain.yml", instances, inventory)
+
+
+def _for(playbook: str, instances: Collection[Instance], inventory: Path, **more: Any) -> PlaybookRun:
+    slots: dict[str, list[int]] = {}
+    for instance in sorted(instances):
+        slots.setdefault(instance.device, []).append(instance.slot)
+    [service] = {instance.service for instance in instances}
+    return PlaybookRun(playbook, inventory, ",".join(slots), {"service": service, "slots": slots, **more})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +66,20 @@ class HostOutcome:
         verdict: ok, failed (a task failed) or unreachable (SSH did not get through).
         task: the task that ended it; None when ok.
         reason: the first useful line of the error; empty when ok.
+        decided: whether one of the tasks that start or stop instances went well on it.
     """
 
     verdict: Verdict
     task: str | None = None
     reason: str = ""
+    decided: bool = False
+
+    @property
+    def words(self) -> str:
+        """What went wrong, in words; empty when nothing did."""
+        if self.verdict == "unreachable":
+            return f"SSH does not get through: {self.reason}"
+        return f"task '{self.task}' failed: {self.reason}" if self.task else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +97,12 @@ class RunOutcome:
     error: str | None = None
 
     def of(self, host: str) -> HostOutcome:
-        """The outcome on one host; a run that failed as a whole failed on each host it did not finish."""
+        """The outcome on one host; a run that failed as a whole failed on each host that it was not done with.
+
+        A host that hangs must not fail the others: one whose instances were started (or drained) counts as done, and
+        what is to be believed of it is proved from Kafka anyway.
+        """
         found = self.hosts.get(host)
-        if found is not None and (self.error is None or found.verdict != "ok"):
+        if found is not None and (self.error is None or found.decided or found.verdict != "ok"):
             return found
         return HostOutcome("failed", None, self.error or "Ansible did not run on this host: is it in the inventory?")

@@ -1,135 +1,127 @@
-"""A scale-out is one transaction: start on a device, prove every stage, or undo it and try the next device.
+"""A scale-out is one transaction: start a batch on devices, prove every instance, undo and replace those that fail.
 
 placed -> ansible-started -> process-alive -> member -> partitions-grown -> partition-owned -> first-message
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from orchestrator.act.course import Course
 from orchestrator.act.means import Means
-from orchestrator.act.proof import Proof, Unproved
-from orchestrator.act.run import HostOutcome, deploy, drain
-from orchestrator.act.step import Step, StepName
+from orchestrator.act.proof import Proof
+from orchestrator.act.run import deploy, drain
 from orchestrator.core.instance import Instance
-from orchestrator.core.placement import Mark, Placement
+from orchestrator.core.placement import Placement
 from orchestrator.core.service import Service
+
+Choose = Callable[[int], Placement]
 
 
 class ScaleOut:
-    """Starts one more instance of a service, on the first candidate that works."""
+    """Starts instances of a service, in one Ansible run; for those that fail other devices are tried."""
 
-    def __init__(
-        self, service: Service, decided_at: float, means: Means, on_progress: Callable[[Instance | None, str], None]
-    ) -> None:
+    def __init__(self, service: Service, decided_at: float, means: Means, planned: int = 0) -> None:
         """Prepare.
 
         Args:
             service: what to start.
             decided_at: when it was decided; all times are counted from here.
             means: what to work with.
-            on_progress: is told which instance is being started and how far it is; None when none is any more.
+            planned: instances that are wanted in all, so that topics are grown once for all of them; 0 for no plan.
         """
         self._service = service
-        self._decided_at = decided_at
+        self._planned = planned
         self._means = means
-        self._on_progress = on_progress
-        self._parts: dict[str, float] = {}
+        self._course = Course(service.name, decided_at, means)
 
-    def run(self, placement: Placement) -> Instance | None:
-        """Try the candidates in order; returns the proved instance, None when none worked or it was interrupted."""
-        if not placement.candidates:
-            self._step("no-device", f"no device for {self._service.name}: {placement.explanation}")
-            return None
-        for instance in placement.candidates:
-            if self._means.stop.is_set():
-                return None
-            if not self._means.reserve(instance):
-                continue
-            self._parts = {}
-            self._on_progress(instance, "Ansible is being started")
+    def run(self, count: int, choose: Choose) -> tuple[Instance, ...]:
+        """Start ``count`` instances where ``choose`` says; returns those that run now.
+
+        A device that failed is in quarantine when ``choose`` is asked again for the instances still missing.
+        """
+        running: list[Instance] = []
+        until = self._means.clock.now() + self._means.retry_s
+        while len(running) < count and not self._means.stop.is_set():
+            placement = choose(count - len(running))
+            if not placement.chosen:
+                tried = "no device" if not running else f"no device for {count - len(running)} more"
+                self._course.tell("no-device", f"{tried} for {self._service.name}: {placement.explanation}")
+                break
+            batch = [instance for instance in placement.chosen if self._means.reserve(instance)]
+            if not batch:
+                self._course.tell("no-device", "the slots were taken by another service meanwhile")
+                break
             try:
-                if self._try(instance, placement):
-                    return instance
+                running += self._start(batch, placement)
             finally:
-                self._means.release(instance)
-                self._on_progress(None, "")
-        if not self._means.stop.is_set():
-            self._step("no-device", f"none of {len(placement.candidates)} candidates worked out")
-        return None
+                for instance in batch:
+                    self._means.release(instance)
+                self._course.end()
+            if len(running) < count and not self._means.stop.is_set() and self._means.clock.now() > until:
+                words = f"{len(running)} of {count} were started, and {self._means.retry_s:g} s for it are over"
+                self._course.tell("no-device", words)
+                break
+        return tuple(running)
 
-    def _try(self, instance: Instance, placement: Placement) -> bool:
-        means = self._means
-        self._step("placed", f"{instance.device}: {placement.explanation}", instance)
-        means.reports.forget(instance)
+    def _start(self, batch: Collection[Instance], placement: Placement) -> list[Instance]:
+        means, course = self._means, self._course
+        course.begin(batch, "Ansible is being started")
+        for instance in batch:
+            course.tell("placed", f"{instance.device}: {placement.explanation}", instance)
+            means.reports.forget(instance)
 
         def on_event(event: Mapping[str, Any]) -> None:
-            if event.get("event") == "play" and "ansible-started" not in self._parts:
-                self._step("ansible-started", str(event.get("name") or ""), instance)
+            if event.get("event") == "play":
+                course.tell("ansible-started", str(event.get("name") or ""), of=batch)
             elif event.get("event") == "task":
-                self._on_progress(instance, f"Ansible task: {event.get('name')}")
+                course.progress(f"Ansible task: {event.get('name')}")
 
-        outcome = means.actuator.run(deploy(instance, means.inventory), means.stop, on_event)
+        outcome = means.actuator.run(deploy(batch, means.inventory), means.stop, on_event)
         if means.stop.is_set() and outcome.error is not None:
-            self._step("interrupted", f"{outcome.error}; the next start finds out what runs", instance)
-            return False
-        host = outcome.of(instance.device)
-        if host.verdict != "ok":
-            self._fail(instance, _words(host), blame=True)
+            for instance in batch:
+                course.tell("interrupted", f"{outcome.error}; the next start finds out what runs", instance)
+            return []
+        alive, failed = [], []
+        for instance in batch:
+            host = outcome.of(instance.device)
+            if host.verdict == "ok":
+                course.tell("process-alive", f"unit {instance.unit} runs", instance, at=outcome.ended_at)
+                alive.append(instance)
+                continue
+            self._fail(instance, host.words, blame=True)
             if host.verdict == "failed":
-                self._compensate(instance)
-            return False
-        self._step("process-alive", f"unit {instance.unit} runs", instance, at=outcome.ended_at)
-        try:
-            Proof(self._service, instance, means, self._step).run()
-        except Unproved as failure:
+                failed.append(instance)
+        unproved = Proof(self._service, alive, means, course, self._planned).run() if alive else {}
+        for instance, failure in unproved.items():
             if means.stop.is_set():
-                self._step("interrupted", f"{failure}; it keeps running", instance)
-                return False
-            if failure.unknown:  # neither undone nor repeated elsewhere: it is looked after when the broker is back
-                self._step("unproved", f"{failure}; it keeps running", instance)
-                return True
-            self._fail(instance, str(failure), blame=failure.blame)
-            self._compensate(instance)
-            return False
-        numbers = dict(self._parts)
-        self._step("proved", "member, owner of a partition and advancing", instance, numbers=numbers)
-        return True
+                course.tell("interrupted", f"{failure.reason}; it keeps running", instance)
+            elif failure.unknown:  # neither undone nor repeated: it is looked after when the broker is back
+                course.tell("unproved", f"{failure.reason}; it keeps running", instance)
+            else:
+                self._fail(instance, failure.reason, blame=failure.blame)
+                failed.append(instance)
+        self._compensate(failed)
+        return [instance for instance in alive if instance not in failed]
 
-    def _compensate(self, instance: Instance) -> None:
-        outcome = self._means.actuator.run(drain(instance, self._means.inventory), self._means.stop)
-        host = outcome.of(instance.device)
-        words = "stopped again" if host.verdict == "ok" else f"could not be stopped: {_words(host)}"
-        self._step("compensated", words, instance)
+    def _compensate(self, failed: Collection[Instance]) -> None:
+        if not failed:
+            return
+        outcome = self._means.actuator.run(drain(failed, self._means.inventory), self._means.stop)
+        for instance in failed:
+            host = outcome.of(instance.device)
+            words = "stopped again" if host.verdict == "ok" else f"could not be stopped: {host.words}"
+            self._course.tell("compensated", words, instance)
 
     def _fail(self, instance: Instance, reason: str, *, blame: bool) -> None:
-        self._step("failed", reason, instance)
+        self._course.tell("failed", reason, instance)
         if blame:
-            until = self._means.clock.now() + self._means.quarantine_s
-            self._means.mark(Mark(instance.device, reason, until))
-            self._step("marked", f"{instance.device} is left alone for {self._means.quarantine_s:g} s", instance)
-
-    def _step(
-        self,
-        name: StepName,
-        detail: str,
-        instance: Instance | None = None,
-        *,
-        at: float | None = None,
-        numbers: Mapping[str, float | int | str | None] | None = None,
-    ) -> None:
-        if instance is not None and detail:
-            self._on_progress(instance, f"{name}: {detail}")
-        when = self._means.clock.now() if at is None else at
-        self._parts[name] = round(when - self._decided_at, 3)
-        figures: dict[str, float | int | str | None] = {"after_s": self._parts[name], **(numbers or {})}
-        self._means.record(
-            Step(name, self._service.name, when, detail, None if instance is None else str(instance), figures)
-        )
-
-
-def _words(host: HostOutcome) -> str:
-    if host.verdict == "unreachable":
-        return f"SSH does not get through: {host.reason}"
-    return f"task '{host.task}' failed: {host.reason}" if host.task else host.reason
+            quarantine = self._means.failed(instance.device, reason)
+            left = quarantine.until - self._means.clock.now()
+            self._course.tell(
+                "quarantined",
+                f"{instance.device} is left alone for {left:.0f} s, after {quarantine.failures} failures in a row",
+                instance,
+                numbers={"until": quarantine.until, "failures": quarantine.failures, "reason": quarantine.reason},
+            )

@@ -18,13 +18,22 @@ StepName = Literal[
     "proved",  # all of that: the transaction is done
     "unproved",  # the broker went away before the proof; the instance keeps running
     "failed",  # this device did not work out
-    "marked",  # the device gets no new instance for a while
+    "quarantined",  # the device gets no new instance for a while, longer with each failure in a row
     "compensated",  # what had been started was stopped again
     "interrupted",  # the master was told to stop
     "adopted",  # an instance was seen that this master has not started
     "returned",  # an instance that was lost is seen again
     "lost",  # an instance is no longer seen
     "growth-refused",  # a topic has too few partitions but may not be grown
+    "draining",  # an instance that is missed least is told to stop
+    "drained",  # it has left its group and its unit is inactive
+    "drain-failed",  # it could not be stopped, or was not seen to be gone
+    "diagnosed",  # an instance is missing, silent or stuck: what its device says about it
+    "restarted",  # it was started again where it was
+    "dismissed",  # it was stopped on purpose, and is not missed any more
+    "given-up",  # it failed too often, or starting it again would not help
+    "replaced",  # another instance runs elsewhere in its place
+    "surplus",  # it came back after it had been replaced: one of the two is stopped
 ]
 
 

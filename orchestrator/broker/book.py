@@ -70,3 +70,8 @@ class ReportBook:
         """Seconds since the last report, by instance name, of one service."""
         with self._lock:
             return {name: now - at for name, (at, _) in self._last.get(service, {}).items()}
+
+    def youngest(self, now: float) -> float:
+        """Seconds since the last report of any instance; infinite when there is none."""
+        with self._lock:
+            return min((now - at for mine in self._last.values() for at, _ in mine.values()), default=float("inf"))

@@ -42,6 +42,7 @@ class Look:
         begins: first offset that the log still has, likewise.
         committed: committed offset of each partition, by group; -1 never appears, absent means none.
         groups: the groups asked for.
+        counts: partition count of each topic asked for, and of those that the groups' members subscribe to.
     """
 
     at: float
@@ -49,6 +50,7 @@ class Look:
     committed: Mapping[str, Mapping[tuple[str, int], int]]
     groups: Mapping[str, Group]
     begins: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def partitions(self, topic: str) -> int | None:
         """Partition count of a topic; None when it does not exist."""
@@ -107,14 +109,18 @@ class Cluster:
         Raises:
             BrokerUnreachable: nothing, or not everything, could be read: then nothing is known.
         """
-        wanted, group_ids = sorted(set(topics)), sorted(set(groups))
-        partitions = self.partitions(wanted)
+        wanted, group_ids = set(topics), sorted(set(groups))
+        described = self.groups(group_ids)
+        subscribed = {topic for group in described.values() for member in group.members for topic in member.topics}
+        found = self.partitions(sorted(wanted | subscribed))
+        partitions = {topic: ids for topic, ids in found.items() if topic in wanted}
         return Look(
             at=at,
             ends={topic: self._offsets(topic, ids, OffsetSpec.LATEST) for topic, ids in partitions.items()},
             begins={topic: self._offsets(topic, ids, OffsetSpec.EARLIEST) for topic, ids in partitions.items()},
             committed={group: self._committed(group) for group in group_ids},
-            groups=self.groups(group_ids),
+            groups=described,
+            counts={topic: len(ids) for topic, ids in found.items()},
         )
 
     def partitions(self, topics: Iterable[str]) -> dict[str, tuple[int, ...]]:

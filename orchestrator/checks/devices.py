@@ -65,6 +65,11 @@ def code_architectures(artifact: Path) -> frozenset[str]:
     return frozenset(found[0] for name in names if (found := _PLATFORM.search(name)))
 
 
+def architectures(artifact: Path) -> frozenset[str]:
+    """Architectures on which both the runtime and the artifact's code run."""
+    return frozenset(ARCHITECTURES) & (code_architectures(artifact) or frozenset(ARCHITECTURES))
+
+
 def _summary(probe: Probe) -> str:
     offset, doubt = probe.clock_offset_s, probe.clock_uncertainty_s
     clock = "clock unknown" if offset is None or doubt is None else f"clock {offset:+.2f} ± {doubt:.2f} s"

@@ -34,6 +34,7 @@ def plan(options: Options, *, as_json: bool) -> None:
                         "decision": p.decision.as_dict(),
                         "placement": None if p.placement is None else asdict(p.placement),
                         "growth": [asdict(g) for g in p.growth],
+                        "stops": [str(instance) for instance in p.stops],
                     }
                     for p in planned
                 ],
@@ -47,9 +48,11 @@ def plan(options: Options, *, as_json: bool) -> None:
         decision = p.decision
         console.print(Text(f"{decision.service}: ") + styled(decision.kind) + Text(f": {decision.reason}"))
         if p.placement is not None:
-            first = next(iter(p.placement.candidates), None)
-            target = f"would start {first}" if first else "would start nothing: no device fits"
+            chosen = ", ".join(map(str, p.placement.chosen))
+            target = f"would start {chosen}" if chosen else "would start nothing: no device fits"
             console.print(f"  {target} ({p.placement.explanation})")
+        if p.stops:
+            console.print(f"  would stop {', '.join(map(str, p.stops))}")
         for growth in p.growth:
             verb = f"would not grow: {growth.refused}" if growth.refused else f"would grow to {growth.after} partitions"
             console.print(f"  {growth.topic} ({growth.before} partitions) {verb}: {growth.reason}")

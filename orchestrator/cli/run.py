@@ -4,36 +4,65 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
 from orchestrator.broker import ledger
 from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.observer import Observer
+from orchestrator.checks.devices import architectures
 from orchestrator.cli.context import Context, Options, open_context
-from orchestrator.clock import SystemClock
+from orchestrator.clock import Clock, SystemClock
+from orchestrator.core.diagnosis import Diagnosis
+from orchestrator.core.instance import Instance
+from orchestrator.devices import Devices
 from orchestrator.master import Master
+from orchestrator.project import PROJECT
+from orchestrator.ssh.diagnosis import diagnose
 from orchestrator.ssh.probe import probe
 
 log = logging.getLogger(__name__)
 
 
+def devices_of(context: Context, clock: Clock) -> Devices:
+    """The devices of the inventory, asked over SSH."""
+    inventory, settings = context.inventory, context.settings
+    return Devices(
+        inventory,
+        settings,
+        clock,
+        lambda names: probe(
+            [inventory.connections[name] for name in names], inventory.known_hosts, settings.ssh_timeout
+        ),
+        {service.name: architectures(PROJECT / Path(service.artifact).expanduser()) for service in inventory.services},
+    )
+
+
+def diagnosing(context: Context) -> Callable[[Instance], Diagnosis]:
+    """Asks an instance's device over SSH what is wrong with it."""
+    inventory, settings = context.inventory, context.settings
+    return lambda instance: diagnose(
+        instance, inventory.connections[instance.device], inventory.known_hosts, settings.ssh_timeout
+    )
+
+
 def build(context: Context) -> Master:
     """Put a master together on real parts."""
     inventory, settings = context.inventory, context.settings
-    options = context.observer_options()
+    options, clock = context.observer_options(), SystemClock()
     return Master(
         inventory=inventory,
         settings=settings,
-        clock=SystemClock(),
+        clock=clock,
         open_cluster=lambda: Cluster(context.admin_options()),
         observer=Observer(
             options, settings.observer_consumer_topic, settings.observer_consumer_group_id, settings.window_max_second
         ),
         ledger=ledger.Ledger(inventory.kafka.client_options(), settings.ledger_topic),
-        probe_devices=lambda names: probe(
-            [inventory.connections[name] for name in names], inventory.known_hosts, settings.ssh_timeout
-        ),
+        devices=devices_of(context, clock),
+        diagnose=diagnosing(context),
     )
 
 

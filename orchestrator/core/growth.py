@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from orchestrator.core.fleet import Group
+from orchestrator.core.instance import Instance
 from orchestrator.core.service import Service
 
 
@@ -32,8 +33,20 @@ class Growth:
 
 
 def needed(group: Group) -> dict[str, int]:
-    """Members per topic, by the members' own subscriptions; so a group may have many topics."""
-    return dict(Counter(topic for member in group.members for topic in member.topics))
+    """Members per topic, by the members' own subscriptions; so a group may have many topics.
+
+    An instance that was restarted is listed twice until its earlier life's session ends, and counts once. Foreign
+    clients share names, so each of them counts.
+    """
+    counted: set[str] = set()
+    topics: Counter[str] = Counter()
+    for member in group.members:
+        if Instance.parse(member.client_id) is not None:
+            if member.client_id in counted:
+                continue
+            counted.add(member.client_id)
+        topics.update(member.topics)
+    return dict(topics)
 
 
 @lru_cache(maxsize=65_536)

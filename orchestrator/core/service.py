@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.core.policy_settings import CapacitySettings, PolicySettings
+from orchestrator.core.requirements import HealSettings, Requirements
 
 #: A name that is legal at once in a Kafka topic, a systemd unit and a Unix path.
 ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
@@ -32,6 +33,9 @@ class Service(BaseModel):
         workers: messages worked on at once inside one process.
         env: extra environment variables of the process; no secrets.
         policy: how the desired number of instances is found.
+        placement: ``spread`` over many devices, or ``pack`` onto few.
+        requires: what an instance needs of its device.
+        heal: what is done about one that fails.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +54,9 @@ class Service(BaseModel):
     workers: int = Field(default=1, ge=1)
     env: dict[str, str] = Field(default_factory=dict)
     policy: PolicySettings = Field(default_factory=CapacitySettings)
+    placement: Literal["spread", "pack"] = "spread"
+    requires: Requirements = Field(default_factory=Requirements)
+    heal: HealSettings = Field(default_factory=HealSettings)
 
     @property
     def partitions_limit(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 import ipaddress
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from orchestrator.inventory.connection import Connection
 from orchestrator.validation import ABSENT, Finding
 
 _MOST_SLOTS = 64
+_LONGEST_CLASS = 63
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: What a malformed label is told to be.
+LABEL_ALLOWED = "letters, digits, '.', '_' and '-', at most 63 of them, beginning with a letter or a digit"
 _HIGHEST_PORT = 65535
 _SSH_PORT = 22
 _PORT_VARIABLES = ("ansible_port", "ansible_ssh_port")
@@ -49,6 +54,7 @@ def check_device(
         findings.append(Finding(("fogverse_slots",), slots, f"a whole number from 1 to {_MOST_SLOTS}"))
     if capacity is not None and not (_is(int | float, capacity) and 0 < capacity < float("inf")):
         findings.append(Finding(("fogverse_capacity",), capacity, "messages per second of one instance: more than 0"))
+    findings += _class_and_labels(values)
     findings += [
         Finding((variable,), values[variable], f"a TCP port: a whole number from 1 to {_HIGHEST_PORT}")
         for variable in _PORT_VARIABLES
@@ -56,8 +62,10 @@ def check_device(
     ]
     connection = _connection(name, answer, project, ssh_config)
     if findings:  # the wrong values must not reach the frozen ones
-        slots, capacity = 1, None
-    return Device(name, connection.host, slots, capacity), connection, tuple(findings)
+        return Device(name, connection.host), connection, tuple(findings)
+    labels = frozenset(values.get("fogverse_labels") or ())
+    device = Device(name, connection.host, slots, capacity, values.get("fogverse_class"), labels)
+    return device, connection, ()
 
 
 def check_addresses(answers: Mapping[str, Mapping[str, Any]], connections: Mapping[str, Connection]) -> tuple[str, ...]:
@@ -87,6 +95,21 @@ def user_ssh_config() -> paramiko.SSHConfig:
     """The user's ``~/.ssh/config``, which Ansible's ssh obeys too; empty when there is none."""
     file = Path("~/.ssh/config").expanduser()
     return paramiko.SSHConfig.from_path(str(file)) if file.is_file() else paramiko.SSHConfig()
+
+
+def _class_and_labels(values: Mapping[str, Any]) -> Iterable[Finding]:
+    of, labels = values.get("fogverse_class"), values.get("fogverse_labels")
+    if of is not None and not (isinstance(of, str) and 0 < len(of) <= _LONGEST_CLASS and of.isprintable()):
+        words = f"text of at most {_LONGEST_CLASS} characters: devices of one class are taken to be equally fast"
+        yield Finding(("fogverse_class",), of, words)
+    if labels is None:
+        return
+    if not isinstance(labels, list):
+        yield Finding(("fogverse_labels",), labels, "a list of words, e.g. [camera, indoors]")
+        return
+    for index, label in enumerate(labels):
+        if not (isinstance(label, str) and _LABEL.fullmatch(label)):
+            yield Finding(("fogverse_labels", index), label, LABEL_ALLOWED)
 
 
 def _connection(name: str, answer: Mapping[str, Any], project: Path, ssh_config: paramiko.SSHConfig) -> Connection:

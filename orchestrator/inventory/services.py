@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from orchestrator.core.service import Service
+from orchestrator.inventory.devices import LABEL_ALLOWED
 from orchestrator.settings import TOPIC_ALLOWED
 from orchestrator.validation import ABSENT, Finding, KeyPath, booleans, did_you_mean, findings_of
 
@@ -24,6 +25,10 @@ _ALLOWED = {
     "hosts": "an Ansible host pattern that matches at least one host, e.g. fog or fog:!pi-2",
     "policy": "a mapping with a name, e.g. {name: capacity} or {name: ratio, threshold: 0.8}",
     "env": "a mapping of names to text",
+    "requires": "a mapping, e.g. {memory_mb: 256, labels: [camera], arch: aarch64}",
+    "requires.labels": f"a word or a list of words: {LABEL_ALLOWED}",
+    "requires.arch": "an architecture or a list of them, as 'uname -m' says it: aarch64, x86_64",
+    "heal": "a mapping, e.g. {restart_limit: 3, replace_after_s: 60, return_home: true}",
 }
 _EXAMPLE = "a mapping of service names to their settings, in group_vars/all; docs/inventory.md shows one"
 

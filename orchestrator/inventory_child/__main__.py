@@ -31,7 +31,7 @@ PREFIX = "fogverse_"
 #: Variables without which nothing goes.
 REQUIRED = ("fogverse_services", "fogverse_kafka")
 #: Variables of a single host that are the orchestrator's business.
-DEVICE_VARIABLES = ("fogverse_slots", "fogverse_capacity")
+DEVICE_VARIABLES = ("fogverse_slots", "fogverse_capacity", "fogverse_class", "fogverse_labels")
 #: SSH options as Ansible's ssh plugin names them.
 SSH_OPTIONS = ("host", "port", "remote_user", "private_key_file", "password")
 

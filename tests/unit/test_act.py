@@ -16,14 +16,15 @@ INSTANCE = Instance("analyzer", "pi-3", 2)
 
 def test_a_deployment_is_the_playbook_that_an_operator_runs_by_hand() -> None:
     """Lost otherwise: the promise that both do the same."""
-    run = deploy(INSTANCE, Path("inventory/lab"))
+    batch = [INSTANCE, Instance("analyzer", "pi-1", 1), Instance("analyzer", "pi-3", 1)]
+    run = deploy(batch, Path("inventory/lab"))
     assert run.as_request() == {
         "playbook": "deploy.yml",
         "inventory": "inventory/lab",
-        "limit": "pi-3",
-        "variables": {"service": "analyzer", "slot": 2},
+        "limit": "pi-1,pi-3",
+        "variables": {"service": "analyzer", "slots": {"pi-1": [1], "pi-3": [1, 2]}},
     }
-    assert drain(INSTANCE, Path("inventory/lab")).playbook == "drain.yml"
+    assert drain([INSTANCE], Path("inventory/lab")).playbook == "drain.yml"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,17 @@ def test_a_broken_off_run_counts_as_failed_on_every_host_it_did_not_fail_on() ->
     assert outcome.of("pi-1") == HostOutcome("failed", None, "deadline")
     assert outcome.of("pi-2").verdict == "unreachable"
     assert outcome.of("pi-3").reason == "deadline"
+
+
+def test_a_host_that_hangs_does_not_fail_those_that_were_done() -> None:
+    """Lost otherwise: a batch of which every instance is stopped again because of one bad card."""
+    result = _taken(
+        {"event": "ok", "host": "pi-1", "task": "Start the instances"},
+        {"event": "ok", "host": "pi-2", "task": "Check the request"},
+    )
+    outcome = RunOutcome(result.hosts, 5.0, "deadline")
+    assert outcome.of("pi-1").verdict == "ok"
+    assert outcome.of("pi-2").reason == "deadline"
 
 
 def test_a_host_that_ansible_never_got_to_has_failed() -> None:

@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator.core.policy_settings import RatioSettings
+from orchestrator.core.requirements import HealSettings, Requirements
 from orchestrator.core.service import Service
 from orchestrator.inventory import Connection, Inventory, InventoryInvalid, KafkaSettings, read
 from orchestrator.inventory import ansible as asking
@@ -60,11 +61,22 @@ def test_templates_are_filled_in(valid: Inventory) -> None:
 def test_variables_of_groups_and_hosts_reach_the_devices(valid: Inventory) -> None:
     slots = {device.name: device.slots for device in valid.devices}
     assert slots == {"pi-1": 2, "pi-3": 2, "edge-1": 1, "this-machine": 1}
-    assert {device.name: device.capacity for device in valid.devices}["pi-3"] == 120
+    pi_3 = next(device for device in valid.devices if device.name == "pi-3")
+    assert (pi_3.capacity, pi_3.device_class, pi_3.labels) == (120, "pi4", {"camera", "roof"})
     assert valid.connections["edge-1"].port == 2222
     assert [name for name, link in valid.connections.items() if link.sudo_password] == ["edge-1"]
     assert valid.connections["this-machine"].local
     assert valid.netns == "fv-test-hub"
+
+
+def test_what_an_instance_needs_and_how_it_is_healed_is_read(valid: Inventory) -> None:
+    """Lost otherwise: an instance on a board without its camera, or a home-coming that nobody wanted."""
+    analyzer = valid.services[0]
+    assert analyzer.placement == "pack"
+    assert (analyzer.requires.memory_mb, analyzer.requires.labels) == (256, ("camera",))
+    assert analyzer.requires.arch == ("aarch64",)
+    assert (analyzer.heal.restart_limit, analyzer.heal.replace_after_s, analyzer.heal.return_home) == (2, 30, False)
+    assert valid.services[1].heal.return_home
 
 
 def test_the_vault_is_opened_and_its_secrets_are_not_shown(valid: Inventory) -> None:
@@ -179,7 +191,10 @@ def test_the_example_is_valid() -> None:
     assert example.devices
 
 
-@pytest.mark.parametrize("model", [Service, KafkaSettings, RatioSettings])
+MODELS = [Service, KafkaSettings, RatioSettings, Requirements, HealSettings]
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_every_key_is_documented(model: type[BaseModel]) -> None:
     documented = (PROJECT / "docs/inventory.md").read_text()
 
