@@ -11,6 +11,9 @@ from orchestrator.core.health import RECHECK_S, Ailment, Sight, Vital, follow
 from orchestrator.core.instance import Instance
 from orchestrator.core.requirements import HealSettings
 
+#: How often instances that all work are looked at one by one: a thousand services must not be, every second.
+FOLLOW_S = 5.0
+
 
 @dataclass(slots=True)
 class Care:
@@ -23,6 +26,7 @@ class Care:
         ailments: who ails, the oldest first.
         missing: who is missing and may still come back, in words; empty when nobody is.
         vitals: what is remembered of each expected instance.
+        next_at: when a look at instances that all work is due, seconds since the epoch.
     """
 
     expected: set[Instance] = field(default_factory=set)
@@ -31,6 +35,7 @@ class Care:
     ailments: tuple[Ailment, ...] = ()
     missing: str = ""
     vitals: Mapping[Instance, Vital] = field(default_factory=dict)
+    next_at: float = 0.0
     _followed_at: float | None = None
     _home_since: dict[Instance, float] = field(default_factory=dict)
 
@@ -39,10 +44,14 @@ class Care:
         self.expected |= set(now) - set(before) - self.leaving
         self.leaving &= set(now) | set(before)
 
+    def due(self, working: Collection[Instance], now: float) -> bool:
+        """Whether to follow now: always while anything is not as it should be, else now and then."""
+        return bool(now >= self.next_at or self.ailments or self.missing or self.stand_ins or self.expected != working)
+
     def follow(self, sight: Sight, heal: HealSettings) -> None:
         """Bring vitals and ailments up to date with what a tick has seen."""
         gap = 0.0 if self._followed_at is None else sight.at - self._followed_at
-        self._followed_at = sight.at
+        self._followed_at, self.next_at = sight.at, sight.at + FOLLOW_S
         self.vitals, self.ailments = follow(self.vitals, self.expected, replace(sight, gap_s=gap), heal)
         working = sight.fleet.working
         # a decision must not start another in its place meanwhile; but it does not wait for ever

@@ -14,6 +14,7 @@ from orchestrator.act.step import Step, StepName
 from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Cluster, Look
 from orchestrator.broker.observer import Observer
+from orchestrator.care import FOLLOW_S
 from orchestrator.clock import Clock
 from orchestrator.core import growth, policy, reading
 from orchestrator.core.decision import Decision
@@ -75,6 +76,8 @@ class Watch:
         self._window = Window(max(settings.window_max_second, INTERVALS * longest))
         rules = [state.rule for state in self.states.values() if isinstance(state.rule, CapacitySettings)]
         self._efforts = Efforts(self.states, LATE_S + max((rule.persistence_s for rule in rules), default=0))
+        for number, state in enumerate(self.states.values()):  # not all of them in the same tick
+            state.care.next_at = self._clock.now() + FOLLOW_S * number / len(self.states)
         self._away_since: float | None = None
         self._running_at_start: dict[Instance, float] = {}
         self._foreign_pairs: set[tuple[str, str]] = set()
@@ -205,7 +208,7 @@ class Watch:
 
     def _follow(self, state: ServiceState, now: float) -> None:
         look, service = self.look, state.service
-        if look is None:
+        if look is None or not state.care.due(state.fleet.working, now):
             return
         group, topic = service.group_id, service.source_topic
         committed = look.committed.get(group)

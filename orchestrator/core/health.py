@@ -11,7 +11,7 @@ from orchestrator.core.instance import Instance
 from orchestrator.core.requirements import HealSettings
 
 #: A longer time between two looks (the broker was away) counts for nothing against an instance.
-LONGEST_GAP_S = 5.0
+LONGEST_GAP_S = 15.0
 #: A member that has sent no report for longer is silent.
 SILENT_S = 15.0
 #: Between two diagnoses of the same instance.
@@ -93,7 +93,7 @@ def follow(
     """
     seen = {observed.instance: observed for observed in sight.fleet.observed or ()}
     after, ailments = {}, []
-    for instance in sorted(expected):
+    for instance in expected:
         vital = before.get(instance, Vital(sight.at, sight.at))
         if sight.gap_s > LONGEST_GAP_S:
             vital = replace(vital, well_at=vital.well_at + sight.gap_s, moved_at=vital.moved_at + sight.gap_s)

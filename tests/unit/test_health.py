@@ -83,6 +83,15 @@ def test_time_in_which_nothing_was_seen_counts_against_nobody() -> None:
     assert complaints(sight(0.0), sight(5.0, None), sight(300.0, None), sight(301.0, None)) == []
 
 
+def test_a_fleet_that_works_is_looked_at_now_and_then_and_one_that_does_not_at_once() -> None:
+    """Lost otherwise: a tick that ten thousand instances make too long, or a missing one that a decision replaces."""
+    care = Care(expected={ONE})
+    care.follow(sight(10.0), HEAL)
+    assert not care.due({ONE}, 12.0)
+    assert care.due({ONE}, 15.0)
+    assert care.due(set(), 12.0)
+
+
 def test_an_instance_is_not_diagnosed_all_the_time() -> None:
     """Lost otherwise: an SSH connection per second to a device in trouble."""
     ailment = Ailment(ONE, "gone", 0.0, "")
