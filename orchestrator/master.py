@@ -128,7 +128,7 @@ class Master:
                 missing = (decision.desired or 0) - (decision.current or 0)
                 placement = self._acting.choose(state, missing, decision) if decision.direction == "up" else None
                 stops = self._acting.missed_least(state, decision) if decision.direction == "down" else ()
-                planned.append(Planned(decision, placement, self.watch.growths(state), stops))
+                planned.append(Planned(decision, placement, self.watch.growths(state) or (), stops))
             return planned
         finally:
             self.watch.close()
@@ -207,9 +207,10 @@ class Master:
 
     def _grow(self, state: ServiceState) -> None:
         growths = self.watch.growths(state)
-        # what is not refused any more is said again when it is refused again; nothing is known while nothing is read
-        if state.busy is None and self.watch.look is not None:
-            state.grown_refused &= {wanted.topic for wanted in growths if wanted.refused is not None}
+        if growths is None:
+            return
+        # what is not refused any more is said again when it is refused again
+        state.grown_refused &= {wanted.topic for wanted in growths if wanted.refused is not None}
         for wanted in growths:
             now = self._clock.now()
             if wanted.refused is not None:

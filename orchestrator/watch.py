@@ -144,11 +144,11 @@ class Watch:
         """Instances of all services that hold a slot."""
         return {instance for state in self.states.values() for instance in state.fleet.instances}
 
-    def growths(self, state: ServiceState) -> tuple[Growth, ...]:
-        """Topics that have fewer partitions than members; none while that is unknown or an action is under way."""
+    def growths(self, state: ServiceState) -> tuple[Growth, ...] | None:
+        """Topics that have fewer partitions than members; None while that is unknown or an action is under way."""
         group = self.look.groups.get(state.service.group_id) if self.look is not None else None
         if self.look is None or group is None or not group.stable or state.busy is not None:
-            return ()
+            return None
         return growth.plan(state.service, group, self.look.counts, state.planned)
 
     def _find_running(self) -> None:
