@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from orchestrator.act.actuator import Actuator
@@ -23,6 +23,7 @@ from orchestrator.core.health import Ailment, due
 from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Placement
 from orchestrator.devices import Devices
+from orchestrator.errors import NotLeading
 from orchestrator.service_state import ServiceState
 from orchestrator.settings import Settings
 from orchestrator.watch import Watch
@@ -47,6 +48,7 @@ class Acting:
         diagnose: Callable[[Instance], Diagnosis],
         record: Callable[[Step], None],
         stop: threading.Event,
+        may_act: Callable[[], bool],
     ) -> None:
         """Take the shells.
 
@@ -60,6 +62,7 @@ class Acting:
             diagnose: asks a device about an instance of it.
             record: is told every step.
             stop: ends every action early.
+            may_act: is asked before each Ansible run.
         """
         self._settings = settings
         self._clock = clock
@@ -70,7 +73,7 @@ class Acting:
         self._diagnose = diagnose
         self._record = record
         self._stop = stop
-        self._actuator = Actuator(clock, settings.deploy_deadline)
+        self._actuator = Actuator(clock, settings.deploy_deadline, may_act)
         self._healed: queue.SimpleQueue[tuple[ServiceState, Healed]] = queue.SimpleQueue()
 
     def choose(self, state: ServiceState, count: int, decision: Decision | None = None) -> Placement:
@@ -91,6 +94,23 @@ class Acting:
                 missing, lambda n: self.choose(state, n, decision)
             ),
         )
+
+    def take_up(self, state: ServiceState, begun: Mapping[Instance, float]) -> None:
+        """Go on with starts that another master has begun, at the same places; elsewhere only if they fail there.
+
+        Args:
+            state: of the service.
+            begun: the instances, and when each was placed.
+        """
+        instances, means = tuple(sorted(begun)), self._means(state)
+        log.info("%s: the start of %s is taken up", state.service.name, ", ".join(map(str, instances)))
+        places = [Placement(instances, len(instances), {})]
+
+        def choose(count: int) -> Placement:
+            return places.pop() if places else self.choose(state, count)
+
+        at = min(begun.values())
+        self._start(state, "scale-out", lambda: ScaleOut(state.service, at, means).run(len(instances), choose))
 
     def scale_in(self, state: ServiceState, decision: Decision) -> None:
         """Drain as many as the decision has too many, those that are missed least; never below the minimum."""
@@ -183,6 +203,8 @@ class Acting:
         def guarded() -> None:
             try:
                 carry_out()
+            except NotLeading as refusal:
+                log.warning("%s: the %s is left to the master that leads: %s", state.service.name, name, refusal)
             except Exception:  # a mistake of ours must not end silently with its thread
                 log.exception("%s: the %s ended with an error that was not foreseen", state.service.name, name)
             finally:

@@ -7,6 +7,7 @@ artifacts: in a process of its own, with a fresh folder that is removed afterwar
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from orchestrator.project import PROJECT
 #: Fields of a failed task's result that may hold the reason, most telling first.
 _REASONS = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "exception", "reason")
 _LONGEST_REASON = 400
+_PR_SET_PDEATHSIG = 1
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -104,7 +106,16 @@ def run(request: dict[str, Any], out: TextIO) -> int:
     return int(outcome.rc or 0)
 
 
+def end_with_the_parent() -> None:
+    """Have this process asked to end when the master dies: a run that nobody watches must not go on.
+
+    Source: prctl(2), PR_SET_PDEATHSIG; it looks at the thread that started the process, which waits for its end.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    end_with_the_parent()
     # events must not mix with what libraries print: they get a descriptor of their own
     channel = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

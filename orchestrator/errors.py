@@ -8,7 +8,8 @@
     │   └── SettingsInvalid       mend ``fogverse_settings`` or the environment variables named
     ├── NamespaceMissing          the network namespace of the inventory is not there: start the lab  exit 2
     ├── BrokerUnreachable         start the broker, or correct ``bootstrap_servers`` or the credentials  exit 3
-    └── DeviceFailed              a device cannot be reached or refuses: mend the device   exit 4
+    ├── DeviceFailed              a device cannot be reached or refuses: mend the device   exit 4
+    └── NotLeading                another master leads: this one must not act
 
 The text of each says what was wrong and what the user can do; none of them shows a secret.
 """
@@ -104,3 +105,10 @@ class DeviceFailed(OrchestratorError):
     """A device cannot be reached over SSH, or refuses what is needed of it."""
 
     exit_code = EXIT_DEVICE
+
+
+class NotLeading(OrchestratorError):
+    """Another master leads, or it cannot be told: nothing may be changed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not done: another master leads, or the broker cannot say that this one does")

@@ -24,12 +24,12 @@ from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.growth import Growth
 from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Placement
-from orchestrator.core.quarantine import Quarantine
 from orchestrator.devices import Devices
-from orchestrator.errors import BrokerUnreachable
+from orchestrator.errors import BrokerUnreachable, NotLeading
 from orchestrator.inventory import Inventory
 from orchestrator.service_state import ServiceState
 from orchestrator.settings import Settings
+from orchestrator.takeover import give_order, take_over
 from orchestrator.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class Master:
         ledger: Ledger,
         devices: Devices,
         diagnose: Callable[[Instance], Diagnosis],
+        may_act: Callable[[], bool],
+        leads: Callable[[], bool],
     ) -> None:
         """Take the shells; nothing is contacted before :meth:`run`.
 
@@ -76,6 +78,8 @@ class Master:
             ledger: where decisions and steps are kept.
             devices: where instances may run.
             diagnose: asks a device about an instance of it.
+            may_act: is asked before each Ansible run.
+            leads: whether its term goes on; it ends when not.
         """
         self.stop = threading.Event()
         self._inventory = inventory
@@ -87,40 +91,64 @@ class Master:
         self._lock = threading.Lock()  # guards the marks and the ledger's buffer, which action threads add to
         self._told: list[Step] = []
         self._devices = devices
+        self._leads = leads
+        self._unfinished: dict[str, dict[Instance, float]] = {}
         self.watch = Watch(inventory, settings, clock, self._cluster, observer, devices, self._record)
         self._acting = Acting(
-            settings, clock, inventory.path, open_cluster, self.watch, devices, diagnose, self._record, self.stop
+            settings,
+            clock,
+            inventory.path,
+            open_cluster,
+            self.watch,
+            devices,
+            diagnose,
+            self._record,
+            self.stop,
+            may_act,
         )
 
-    def run(self, entries: Iterable[Entry] = ()) -> None:
-        """Tick until ``stop`` is set; what is under way is ended, and the ledger written, before it returns.
+    def run(self, history: Iterable[Entry] = (), kept: Iterable[Entry] = ()) -> None:
+        """Tick until ``stop`` is set or another master leads; what is under way is ended before it returns.
 
         Args:
-            entries: the ledger as the last master left it: its cooldowns go on.
+            history: the ledger's history as the last master left it.
+            kept: the ledger's state: what policies remember, and the orders of operators.
 
         Raises:
             BrokerUnreachable: no broker answered at the start.
         """
         try:
             create_topics(self._cluster, self._settings, self._inventory.services)
-            self._resume(entries)
+            self._resume(history, kept)
             self.watch.start()
             self._enter("master", "", {"event": "started", "pid": os.getpid(), "host": socket.gethostname()})
             log.info("watching %d services on %d devices", len(self.watch.states), len(self._inventory.devices))
+            self.watch.observe()
+            for name, instances in self._unfinished.items():
+                self._acting.take_up(self.watch.states[name], instances)
             self.tick()
             while not self._clock.wait(self.stop, self._settings.sleep_time):
+                if not self._leads():
+                    log.warning("another master leads now: this one stops acting")
+                    return
                 self.tick()
         finally:
             self._close()
 
-    def plan(self, entries: Iterable[Entry] = ()) -> list[Planned]:
+    def hear(self, entry: Entry) -> None:
+        """Take in what an operator has written to the ledger; may be called by any thread."""
+        state = self.watch.states.get(entry.service)
+        if entry.kind == "override" and state is not None:
+            give_order(state, entry)
+
+    def plan(self, history: Iterable[Entry] = (), kept: Iterable[Entry] = ()) -> list[Planned]:
         """What the next tick would do, for every service; nothing is created, recorded or started.
 
         Raises:
             BrokerUnreachable: no broker answered.
         """
         try:
-            self._resume(entries)
+            self._resume(history, kept)
             self.watch.start()
             self.watch.observe()
             planned = []
@@ -143,7 +171,8 @@ class Master:
         due = [state for state in self.watch.states.values() if now >= state.next_at]
         for state, decision in self.watch.decide(due):
             state.next_at = now + state.rule.refresh_s
-            self._announce(decision)
+            self._announce(decision, state.row_of(decision))
+            self._enter("memory", decision.service, state.memory.as_dict())
             if decision.direction == "up":
                 self._acting.scale_out(state, decision)
             elif decision.direction == "down":
@@ -155,32 +184,9 @@ class Master:
         with self._lock:
             self._ledger.flush()
 
-    def _resume(self, entries: Iterable[Entry]) -> None:
-        """Take over what the ledger knows: cooldowns, devices in quarantine, who runs in whose place."""
-        for entry in entries:
-            state = self.watch.states.get(entry.service)
-            if state is None or entry.kind != "step":
-                continue
-            name, numbers = entry.body.get("name"), entry.body.get("numbers") or {}
-            instance = Instance.parse(str(entry.body.get("instance")))
-            if name == "placed":
-                state.remember(last_start_at=entry.at)
-            elif name == "draining":
-                state.remember(last_stop_at=entry.at)
-            elif name == "proved":
-                state.remember(last_seen_new_at=entry.at)
-                state.started_up(numbers)
-            if instance is None:
-                continue
-            if name == "proved":
-                self._devices.worked(instance.device)
-            elif name == "quarantined" and {"until", "failures", "reason"} <= set(numbers):
-                until, failures = float(numbers["until"]), int(numbers["failures"])
-                self._devices.resume(Quarantine(instance.device, str(numbers["reason"]), until, failures))
-            elif name == "replaced" and (by := Instance.parse(str(numbers.get("by")))) is not None:
-                state.care.stand_ins[instance] = by
-            elif name == "surplus":
-                state.care.stand_ins.pop(instance, None)
+    def _resume(self, history: Iterable[Entry], kept: Iterable[Entry]) -> None:
+        since = self._clock.now() - self._settings.deploy_deadline - self._settings.proof_deadline
+        self._unfinished = take_over(self.watch.states, self._devices, kept, history, since)
 
     def _close(self) -> None:
         self.stop.set()
@@ -221,14 +227,14 @@ class Master:
                 continue
             try:
                 after = self._cluster.grow(wanted.topic, wanted.after)
-            except (BrokerUnreachable, KafkaError) as error:
+            except (BrokerUnreachable, KafkaError, NotLeading) as error:
                 log.warning("%s was not grown: %s; tried again at the next tick", wanted.topic, error)
                 continue
             detail = f"{wanted.topic}: {wanted.before} -> {after}: {wanted.reason}"
             self._record(Step("partitions-grown", state.service.name, now, detail))
 
-    def _announce(self, decision: Decision) -> None:
-        self._enter("decision", decision.service, decision.as_dict())
+    def _announce(self, decision: Decision, since: float | None) -> None:
+        self._enter("decision", decision.service, decision.as_dict(), decision.at, since)
         loud = decision.direction != "none" or decision.kind in ("spike", "unknown", "at-maximum", "keyed")
         log.log(
             logging.WARNING if loud else logging.INFO, "%s: %s: %s", decision.service, decision.kind, decision.reason
@@ -241,7 +247,14 @@ class Master:
         with self._lock:
             self._told.append(step)
 
-    def _enter(self, kind: RecordKind, service: str, body: Mapping[str, Any], at: float | None = None) -> None:
-        entry = Entry(kind, service, self._clock.now() if at is None else at, body)
+    def _enter(
+        self,
+        kind: RecordKind,
+        service: str,
+        body: Mapping[str, Any],
+        at: float | None = None,
+        since: float | None = None,
+    ) -> None:
+        entry = Entry(kind, service, self._clock.now() if at is None else at, body, since)
         with self._lock:
             self._ledger.append(entry)

@@ -14,6 +14,7 @@ from orchestrator.core.fleet import ServiceFleet
 from orchestrator.core.instance import Instance
 from orchestrator.core.memory import Memory
 from orchestrator.core.need import STARTUPS_KEPT
+from orchestrator.core.override import Override
 from orchestrator.core.partition import Partition, follow
 from orchestrator.core.policy import Rule
 from orchestrator.core.policy_settings import CapacitySettings
@@ -43,6 +44,8 @@ class ServiceState:
         ever: instances that were ever seen.
         planned: instances that the last scale-out by capacity wanted: topics are grown evenly for so many; 0 for none.
         grown_refused: topics whose refused growth has been said already.
+        override: an operator's order; None when there is none.
+        row: kind of the last decision, and when the row of alike ones began that changed nothing.
         care: who should work, who ails, who runs in whose place.
     """
 
@@ -61,6 +64,8 @@ class ServiceState:
     ever: frozenset[Instance] = frozenset()
     planned: int = 0
     grown_refused: set[str] = field(default_factory=set)
+    override: Override | None = None
+    row: tuple[str, float] | None = None
     care: Care = field(default_factory=Care)
 
     @property
@@ -83,6 +88,15 @@ class ServiceState:
         if self.joining:
             return f"{self.joining} ran at the master's start and has not joined {self.service.group_id} yet"
         return self.care.missing or None
+
+    def row_of(self, decision: Decision) -> float | None:
+        """When the row of alike decisions began to which this one belongs; None when it changes something."""
+        if decision.direction != "none":
+            self.row = None
+            return None
+        if self.row is None or self.row[0] != decision.kind:
+            self.row = (decision.kind, decision.at)
+        return self.row[1]
 
     def remember(self, **changes: float | None) -> None:
         """Change the memory; only the loop's thread may."""

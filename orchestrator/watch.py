@@ -23,6 +23,7 @@ from orchestrator.core.fleet import observe
 from orchestrator.core.growth import Growth
 from orchestrator.core.health import SILENT_S, Sight
 from orchestrator.core.instance import Instance
+from orchestrator.core.override import overridden
 from orchestrator.core.policy_settings import CapacitySettings
 from orchestrator.core.service import Service
 from orchestrator.core.window import Window
@@ -135,7 +136,10 @@ class Watch:
             usable = {name: devices[name] for name in self._inventory.hosts_of(state.service)}
             fleet = state.usable(self.look, usable, occupied, barred)
             seen = found[state.service.name]
-            decision, state.memory = policy.decide(state.service, seen, fleet, memory, state.rule, now)
+            policys, remembered = policy.decide(state.service, seen, fleet, memory, state.rule, now)
+            decision = overridden(policys, state.override, state.service, now)
+            # the effect of a scale-out that an order replaced can never be judged
+            state.memory = remembered if decision is policys else replace(remembered, trial=memory.trial)
             state.plan(decision)
             decided.append((state, decision))
         return decided

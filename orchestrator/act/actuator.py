@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from orchestrator.act.run import DECISIVE, HostOutcome, PlaybookRun, RunOutcome
 from orchestrator.clock import Clock
+from orchestrator.errors import NotLeading
 from orchestrator.project import PROJECT
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,11 @@ OnEvent = Callable[[Mapping[str, Any]], None]
 class Actuator:
     """Carries out playbook runs; may be used by several threads at once."""
 
-    def __init__(self, clock: Clock, deadline_s: float) -> None:
-        """Take the clock and the seconds that a run may last."""
+    def __init__(self, clock: Clock, deadline_s: float, may_act: Callable[[], bool] = lambda: True) -> None:
+        """Take the clock, the seconds that a run may last, and who is asked before each."""
         self._clock = clock
         self._deadline_s = deadline_s
+        self._may_act = may_act
 
     def run(self, request: PlaybookRun, stop: threading.Event, on_event: OnEvent | None = None) -> RunOutcome:
         """Run a playbook and wait for its end.
@@ -46,7 +48,12 @@ class Actuator:
             request: what to run.
             stop: ends the run early.
             on_event: is called with each event of the child, for progress.
+
+        Raises:
+            NotLeading: another master leads.
         """
+        if not self._may_act():
+            raise NotLeading(f"{request.playbook} on {request.limit}")
         began = self._clock.now()
         child = subprocess.Popen(
             [sys.executable, "-m", "orchestrator.ansible_child"],

@@ -18,7 +18,7 @@ from kafka.errors import InvalidPartitionsError, KafkaError, TopicAlreadyExistsE
 from kafka.protocol.consumer.offsets import OffsetSpec
 
 from orchestrator.core.fleet import Group, Member
-from orchestrator.errors import BrokerUnreachable
+from orchestrator.errors import BrokerUnreachable, NotLeading
 from orchestrator.kafka_admin import open_admin
 
 log = logging.getLogger(__name__)
@@ -93,9 +93,15 @@ class Look:
 class Cluster:
     """A connection for administration; one thread at a time."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        """Take kafka-python's connection options; nothing is contacted before the first call."""
+    def __init__(self, options: Mapping[str, Any], may_act: Callable[[], bool] = lambda: True) -> None:
+        """Remember how to connect; nothing is contacted before the first call.
+
+        Args:
+            options: kafka-python's connection options.
+            may_act: is asked before a topic is grown, which cannot be undone.
+        """
         self._options = options
+        self._may_act = may_act
         self._client: KafkaAdminClient | None = None
 
     def look(self, at: float, topics: Iterable[str], groups: Iterable[str]) -> Look:
@@ -174,7 +180,10 @@ class Cluster:
         Raises:
             BrokerUnreachable: the broker did not answer.
             KafkaError: the broker refused, e.g. for want of authorisation.
+            NotLeading: another master leads.
         """
+        if not self._may_act():
+            raise NotLeading(f"growing {topic} to {total} partitions")
         try:
             self._call(lambda client: client.create_partitions({topic: total}))
         except InvalidPartitionsError:

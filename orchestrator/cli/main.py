@@ -16,8 +16,10 @@ from lab.demo.cli import build, demo
 from orchestrator.cli.check import check
 from orchestrator.cli.context import INVENTORY_VARIABLE, Options
 from orchestrator.cli.device import device
+from orchestrator.cli.explain import explain
 from orchestrator.cli.history import history
 from orchestrator.cli.observer import observer
+from orchestrator.cli.orders import pause, resume, scale
 from orchestrator.cli.plan import plan
 from orchestrator.cli.run import run
 from orchestrator.cli.status import status
@@ -36,7 +38,11 @@ COMMANDS: tuple[click.Command, ...] = (
     plan,
     run,
     status,
+    explain,
     history,
+    scale,
+    pause,
+    resume,
     observer,
     device,
     lab,

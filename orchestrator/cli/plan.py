@@ -24,8 +24,8 @@ def plan(options: Options, *, as_json: bool) -> None:
     The window is filled from the broker's own history, and the devices are probed over SSH.
     """
     context = open_context(options)
-    entries = ledger.read(context.inventory.kafka.client_options(), context.settings.ledger_topic)
-    planned = build(context).plan(entries)
+    kafka, topic = context.inventory.kafka.client_options(), context.settings.ledger_topic
+    planned = build(context).plan(ledger.read(kafka, topic), ledger.read_state(kafka, topic).values())
     if as_json:
         click.echo(
             json.dumps(

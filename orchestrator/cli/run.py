@@ -11,7 +11,10 @@ import click
 
 from orchestrator.broker import ledger
 from orchestrator.broker.cluster import Cluster
+from orchestrator.broker.leadership import Term
 from orchestrator.broker.observer import Observer
+from orchestrator.broker.topics import create_topics
+from orchestrator.candidacy import Candidacy
 from orchestrator.checks.devices import architectures
 from orchestrator.cli.context import Context, Options, open_context
 from orchestrator.clock import Clock, SystemClock
@@ -48,21 +51,29 @@ def diagnosing(context: Context) -> Callable[[Instance], Diagnosis]:
     )
 
 
-def build(context: Context) -> Master:
-    """Put a master together on real parts."""
+def build(context: Context, term: Term | None = None) -> Master:
+    """Put a master together on real parts.
+
+    Args:
+        context: the inventory and the settings.
+        term: its time of leading; None for one that only plans.
+    """
     inventory, settings = context.inventory, context.settings
     options, clock = context.observer_options(), SystemClock()
+    may_act = term.confirm if term is not None else lambda: False
     return Master(
         inventory=inventory,
         settings=settings,
         clock=clock,
-        open_cluster=lambda: Cluster(context.admin_options()),
+        open_cluster=lambda: Cluster(context.admin_options(), may_act),
         observer=Observer(
             options, settings.observer_consumer_topic, settings.observer_consumer_group_id, settings.window_max_second
         ),
         ledger=ledger.Ledger(inventory.kafka.client_options(), settings.ledger_topic),
         devices=devices_of(context, clock),
         diagnose=diagnosing(context),
+        may_act=may_act,
+        leads=term.holds if term is not None else lambda: True,
     )
 
 
@@ -71,16 +82,23 @@ def build(context: Context) -> Master:
 def run(options: Options) -> None:
     """Watch every service and start consumers where they are missing, until SIGTERM or Ctrl-C.
 
-    Each decision and its reason goes to the log and to the ledger (see `history`, `status`).
+    Each decision and its reason goes to the log and to the ledger (see `explain`, `history`, `status`). A second master
+    stands by, and takes over within ten seconds when the first dies.
     """
     context = open_context(options)
-    master = build(context)
+    settings, kafka = context.settings, context.inventory.kafka.client_options()
+    cluster = Cluster(context.admin_options())
+    try:
+        create_topics(cluster, settings, context.inventory.services)
+    finally:
+        cluster.close()
+    candidacy = Candidacy(kafka, settings.ledger_topic, lambda term: build(context, term))
 
     def stop(number: int, _frame: object) -> None:
         log.info("%s: ending what is under way", signal.Signals(number).name)
-        master.stop.set()
+        candidacy.end()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    master.run(ledger.read(context.inventory.kafka.client_options(), context.settings.ledger_topic))
+    candidacy.run()
     log.info("ended; what runs on the devices goes on running")

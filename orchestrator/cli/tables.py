@@ -104,4 +104,9 @@ def history_line(kind: str, service: str, at: float, body: Mapping[str, Any]) ->
     if kind == "step":
         words = " ".join(str(part) for part in (body.get("instance"), body.get("detail")) if part)
         return Text(f"{when} {service}   ") + styled(str(body["name"])) + Text(f" {words}")
+    if kind == "override":
+        what = {"scale": f"hold {body.get('instances')} instances", "pause": "change nothing"}
+        until = f" until {clock_time(float(body['until']))}" if body["kind"] in what else ""
+        words = f"{what.get(body['kind'], 'let the policy decide again')}{until}, ordered by {body['by']}"
+        return Text(f"{when} {service}   ") + styled(str(body["kind"])) + Text(f" {words}")
     return Text(f"{when} master {body.get('event')} on {body.get('host')} (pid {body.get('pid')})")

@@ -29,6 +29,8 @@ Kind = Literal[
     "no-effect",  # the last scale-out did not help
     "shared-bottleneck",  # more instances finish no more: something that they share is full
     "slow-device",  # a new instance is far slower than others of its class
+    "override",  # an operator has ordered a number of instances
+    "paused",  # an operator has ordered that nothing is changed
 ]
 
 
