@@ -50,7 +50,7 @@ def order(at: float, kind: str = "pause") -> Entry:
 
 def test_cooldowns_and_capacities_go_on_after_a_restart() -> None:
     mine = state()
-    kept = [Entry("memory", "slow", 60.0, Memory(last_start_at=50.0, startups=(4.5,)).as_dict())]
+    kept = [Entry("memory", "slow", 52.0, Memory(last_start_at=50.0, startups=(4.5,)).as_dict())]
     take_over({"slow": mine}, devices(), kept, [step("placed", 40.0), step("proved", 55.0)], since=0)
     assert mine.memory.last_start_at == 50.0
     assert mine.memory.last_seen_new_at == 55.0
