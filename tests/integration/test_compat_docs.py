@@ -151,7 +151,8 @@ def test_using_master(pages: Pages, tmp_path: Path) -> None:
         feeding.join()
         producer.flush(10)
     numbers = pages.counted()[-1]
-    assert numbers["output_per_s"] / numbers["input_per_s"] == pytest.approx(1 / 4, rel=0.6)
+    # a quarter, give or take what the edges of an interval of few seconds cut off
+    assert 0.1 < numbers["output_per_s"] / numbers["input_per_s"] < 0.6
 
 
 def write_inventory(folder: Path, bootstrap: str) -> Path:
