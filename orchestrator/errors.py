@@ -6,6 +6,7 @@
     ├── ConfigurationInvalid      inventory or settings are wrong             exit 2
     │   ├── InventoryInvalid      mend the files that the report names
     │   └── SettingsInvalid       mend ``fogverse_settings`` or the environment variables named
+    ├── SimulationInvalid         a file, shape or setting of a simulation is wrong: mend it      exit 2
     ├── NamespaceMissing          the network namespace of the inventory is not there: start the lab  exit 2
     ├── BrokerUnreachable         start the broker, or correct ``bootstrap_servers`` or the credentials  exit 3
     ├── DeviceFailed              a device cannot be reached or refuses: mend the device   exit 4
@@ -87,6 +88,12 @@ class InventoryInvalid(ConfigurationInvalid):
 
 class SettingsInvalid(ConfigurationInvalid):
     """``fogverse_settings`` or an environment variable has a value that is not allowed."""
+
+
+class SimulationInvalid(OrchestratorError):
+    """What is to be simulated is wrong: a file, the name of a shape or a policy, or a setting."""
+
+    exit_code = EXIT_INVALID
 
 
 class NamespaceMissing(OrchestratorError):

@@ -30,13 +30,14 @@ _LOG_APPEND_TIME = 1
 class Observer:
     """Drains the observer topic in a thread of its own; the loop takes what it has each tick."""
 
-    def __init__(self, options: Mapping[str, Any], topic: str, group_id: str, history_s: float) -> None:
+    def __init__(self, options: Mapping[str, Any], topic: str, group_id: str | None, history_s: float) -> None:
         """Remember how to connect; nothing is contacted before :meth:`start`.
 
         Args:
             options: kafka-python's connection options.
             topic: the observer topic.
-            group_id: group under which the position is committed, so that lag tools show the master's.
+            group_id: group under which the position is committed, so that lag tools show the master's; None commits
+                nothing.
             history_s: how far back to begin, so that a restarted master has its window at once.
         """
         self._options = options
@@ -96,7 +97,7 @@ class Observer:
             next_look, start = 0.0, time.time() - self._history_s
             while not self._stop.is_set():
                 if time.monotonic() >= next_look:
-                    if assigned:
+                    if assigned and self._group_id is not None:
                         consumer.commit_async()  # nothing waits for it: it is for the eyes of lag tools only
                     self._assign(consumer, assigned, start)
                     next_look = time.monotonic() + METADATA_MAX_AGE_MS / 1000

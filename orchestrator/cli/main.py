@@ -21,7 +21,9 @@ from orchestrator.cli.history import history
 from orchestrator.cli.observer import observer
 from orchestrator.cli.orders import pause, resume, scale
 from orchestrator.cli.plan import plan
+from orchestrator.cli.record import record
 from orchestrator.cli.run import run
+from orchestrator.cli.simulate import simulate
 from orchestrator.cli.status import status
 from orchestrator.errors import (
     EXIT_FAILED,
@@ -45,6 +47,8 @@ COMMANDS: tuple[click.Command, ...] = (
     resume,
     observer,
     device,
+    record,
+    simulate,
     lab,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from orchestrator.core.report import Pair, Rejected, Report, Throughput, parse
+from orchestrator.core.report import Message, Pair, Rejected, Report, Throughput, parse
 from orchestrator.core.signals import REPORTED, SENT
 from orchestrator.core.window import Signal
 
@@ -53,6 +53,10 @@ class Tally:
             self.rejected += 1
             self.samples.append(Sample(partition, offset, at, str(refusal), repr((raw or b"")[:80])))
             return
+        self.enter(message, at)
+
+    def enter(self, message: Message, at: float) -> None:
+        """Take in a message that is understood already."""
         self.accepted[type(message).__name__.lower()] += 1
         if isinstance(message, Report):
             start = at - message.interval_s

@@ -1,0 +1,1 @@
+"""What if: the live loop's own code on simulated consumers, devices and time."""
