@@ -45,8 +45,9 @@ def simulate(
 ) -> None:
     """Let the live loop's code decide on simulated consumers, and measure how good that is.
 
-    FILE is a recording (`orchestrator record`) or a CSV of seconds,messages/s. SHAPE is one of: step, ramp, spikes,
-    sine, plateau, bursts, hot, keyed, failing. docs/simulate.md has the keys of --set and how to read the picture.
+    FILE is a recording (`orchestrator record`) or a CSV of seconds,messages/s. SHAPE is one of: step, growing,
+    ramp, spikes, sine, plateau, bursts, hot, keyed, failing. docs/simulate.md has the keys of --set and how to read
+    the picture.
     """
     if picture_file is not None:
         picture.check(picture_file)

@@ -10,6 +10,9 @@ from orchestrator.simulate.plant import Plant
 from orchestrator.simulate.rivals.seen import Rival, look
 from orchestrator.simulate.trace import Event
 
+#: Rivals that add partitions for their members; others' systems leave that to people.
+GROWING = ("seed", "oracle")
+
 
 class Controller(Protocol):
     """Called after each second; keeps what it has decided."""
@@ -51,5 +54,5 @@ class RivalController:
             self._wanted = wanted
         self._hands.reach(self._wanted)
         members = len(self._plant.members())
-        if members > self._plant.partitions:
+        if members > self._plant.partitions and self._name in GROWING:
             self._plant.grow(members)

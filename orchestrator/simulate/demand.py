@@ -22,6 +22,7 @@ AS_GOOD = 0.95
 
 def lasting(rates: Floats, seconds: int = OBJECTIVE_S) -> Floats:
     """Median of the ``seconds`` around each second: edges stay where they are, what is short or noise goes."""
+    seconds |= 1  # of an even number the median would be a mean, at an edge one of before and after
     before = seconds // 2
     padded = np.pad(rates, (before, seconds - 1 - before), mode="edge")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, seconds), axis=1), dtype=float)

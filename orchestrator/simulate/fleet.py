@@ -5,8 +5,8 @@ from __future__ import annotations
 from orchestrator.core.device import Device
 from orchestrator.core.service import Service
 from orchestrator.settings import Settings
+from orchestrator.simulate import shapes
 from orchestrator.simulate.scenario import Delays, Scenario
-from orchestrator.simulate.shapes import FAILURES
 from orchestrator.simulate.traffic import Traffic
 
 #: Messages/s of one instance on one of the devices: some 10 ms of work each.
@@ -40,7 +40,7 @@ def scenario(
     *,
     rate: float = RATE,
     devices: int = DEVICES,
-    partitions: int = PARTITIONS,
+    partitions: int | None = None,
     instances: int | None = None,
     delays: Delays | None = None,
     seed: int = 1,
@@ -58,8 +58,8 @@ def scenario(
         traffic=traffic,
         settings=settings or Settings(),
         delays=delays or Delays(),
-        failures=FAILURES.get(name, ()),
-        partitions=partitions,
+        failures=shapes.FAILURES.get(name, ()),
+        partitions=partitions or shapes.PARTITIONS.get(name, PARTITIONS),
         instances=min(max(enough, of.min_instances, 1), of.max_instances, devices) if instances is None else instances,
         seed=seed,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +93,8 @@ class SimulatedMaster(Master):
         for instance, (asked_at, ready_at) in list(self._underway.items()):
             if ready_at <= now:
                 del self._underway[instance]
-                self._tell("proved", instance, EPOCH + ready_at, after_s=ready_at - asked_at)
+                seconds = ready_at - asked_at
+                self._tell("proved", instance, EPOCH + ready_at, {"after_s": seconds, "first-message": seconds})
         super().tick()
         unwanted, self._unwanted = self._unwanted, []
         for decision in unwanted:
@@ -119,7 +120,7 @@ class SimulatedMaster(Master):
             instance = placement.candidates[0]
             held.append(instance)
             now = float(self._plant.second)
-            self._tell("placed", instance, EPOCH + now, detail=placement.explanation)
+            self._tell("placed", instance, EPOCH + now, {}, placement.explanation)
             ready = self._plant.start(instance)
             # a device that dies meanwhile is noticed when the proof's deadline passes
             alive = self._plant.scenario.alive(instance.device, ready)
@@ -134,7 +135,9 @@ class SimulatedMaster(Master):
         state.remember(last_stop_at=self._time.now())
         return [self._plant.stop(instance) for instance in self._hands.weakest()[:count]]
 
-    def _tell(self, name: StepName, instance: Instance, at: float, detail: str = "", **numbers: float) -> None:
+    def _tell(
+        self, name: StepName, instance: Instance, at: float, numbers: Mapping[str, float], detail: str = ""
+    ) -> None:
         self._record(Step(name, instance.service, at, detail, str(instance), numbers))
 
 

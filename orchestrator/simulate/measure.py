@@ -36,8 +36,8 @@ class Measures:
         extra_instance_s: the same less the oracle's; None where it was not run.
         actions: decisions that changed the number of instances.
         partitions_added: to the source topic.
-        first_size: decisions until a higher demand was met, the most after any change of load that asked for more; None
-            where no change does or one was never met.
+        first_size: decisions until a higher demand was met, the most after any change of load that asked for more; 0
+            where none did, None where one was never met.
     """
 
     accuracy_under: float
@@ -100,4 +100,4 @@ def _first_size(trace: Trace, wanted: Floats) -> int | None:
         if met is None:
             return None
         counts.append(met)
-    return max(counts, default=None)
+    return max(counts, default=0)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".png")
 #: Points a line has at most; a day has more seconds than a screen has columns.
 POINTS = 1500
+#: Decisions that are labelled; more would be unreadable.
+LABELLED = 40
 #: Colours that people with any colour vision can tell apart (Okabe and Ito), in the order of use.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999", "#661100")
 ARRIVAL, CAPACITY, LAG, MEMBERS, DEMAND = COLOURS[0], COLOURS[2], COLOURS[1], COLOURS[2], COLOURS[7]
@@ -112,7 +114,7 @@ def _mark(trace: Trace, panels: Sequence[Axes], words: Axes, times: Floats) -> N
         up = event.desired > event.current
         for axes in panels:
             axes.axvline(event.at * scale, color=COLOURS[4] if up else COLOURS[5], linewidth=0.8)
-        if len(trace.events) <= 40:
+        if len(trace.events) <= LABELLED:
             text = f"{event.current}→{event.desired}"
             words.annotate(
                 text, (event.at * scale, 1), xycoords=("data", "axes fraction"), va="top", fontsize=7, rotation=90

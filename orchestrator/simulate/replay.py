@@ -19,6 +19,8 @@ from orchestrator.simulate.traffic import Floats, Traffic
 
 #: Share of its time that an instance was busy from which on it is taken to have done what it can.
 SATURATED = 0.8
+#: Seconds from which on there is something to replay.
+SHORTEST_S = 10
 #: Saturated reports of a device that are enough to believe.
 ENOUGH = 3
 
@@ -45,8 +47,8 @@ def replay(
     original = service_of(recording, name)
     service = service or original
     seen = [m for m in recording.moments[original.name] if m.ends and m.committed]
-    if len(seen) < 10 or seen[-1].at - seen[0].at < 10:
-        raise SimulationInvalid(f"{recording.path} has less than 10 s of {service.name}; record for longer")
+    if not seen or seen[-1].at - seen[0].at < SHORTEST_S:
+        raise SimulationInvalid(f"{recording.path} has less than {SHORTEST_S} s of {service.name}; record for longer")
     traffic = _traffic(seen)
     begin, first = seen[0].at, seen[0]
     ends = first.ends or {}

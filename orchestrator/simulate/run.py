@@ -30,7 +30,8 @@ def simulate(scenario: Scenario, policy: str, on_second: Callable[[int], None] |
         SimulationInvalid: there is no such policy.
     """
     if policy == "static-peak":  # it has always been like that
-        scenario = replace(scenario, instances=peak(scenario))
+        count = peak(scenario)
+        scenario = replace(scenario, instances=count, partitions=max(count, scenario.partitions))
     plant = Plant(scenario)
     recorder, controller = Recorder(plant), _controller(policy, plant)
     for second in range(scenario.seconds):

@@ -35,6 +35,11 @@ def step() -> Traffic:
     return Traffic(_noisy(rates, 0.05), changes=(QUIET_S, QUIET_S + 1800))
 
 
+def growing() -> Traffic:
+    """The step, on a topic that has one partition: see :data:`PARTITIONS`."""
+    return step()
+
+
 def ramp() -> Traffic:
     """Up to eight times the load within half an hour, and down again as slowly."""
     up = np.linspace(BASE, 8 * BASE, 1800)
@@ -90,6 +95,7 @@ def failing() -> Traffic:
 #: Shapes by name; the name is what the command takes.
 SHAPES: Mapping[str, Callable[[], Traffic]] = {
     "step": step,
+    "growing": growing,
     "ramp": ramp,
     "spikes": spikes,
     "sine": sine,
@@ -99,6 +105,8 @@ SHAPES: Mapping[str, Callable[[], Traffic]] = {
     "keyed": keyed,
     "failing": failing,
 }
+#: Partitions at the beginning, where a shape is about them.
+PARTITIONS: Mapping[str, int] = {"growing": 1}
 #: Devices that fail in a shape, by its name.
 FAILURES: Mapping[str, tuple[Failure, ...]] = {"failing": (Failure("pi-1", QUIET_S * 2),)}
 #: Lines of a file that make a line of rates.

@@ -1,8 +1,8 @@
 """The seed's rule as it was written, its faults included.
 
 Source: FogVerse's master (``InputOutputRatioWorker``, ``StatisticWorker``, ``TopicSpikeChecker``, ``AutoDeployer``)
-with this project's documented defaults: an interval of 60 s, a window of 300 s, threshold 0.8, z-value 3, 60 s after a start
-and 120 s after a new instance's first message. Faults kept:
+with this project's documented defaults: an interval of 60 s, a window of 300 s, threshold 0.8, z-value 3, 60 s after a
+start and 120 s after a new instance's first message. Faults kept:
 
 - the window that an interval is compared with contains the interval itself;
 - a standard deviation of zero raises, is caught, and nothing is deployed;
