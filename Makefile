@@ -36,11 +36,13 @@ integration: setup  ## the tests on a real broker and on simulated devices: minu
 	$(VENV)/python -m pytest -q tests/integration
 
 benchmarks: setup  ## all benchmarks; each prints a ratio against a named alternative
-	$(VENV)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
+	$(VENV)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[benchmarks,picture]'
 	$(VENV)/python benchmarks/observer_load.py
 	$(VENV)/python benchmarks/time_to_scale.py
 	$(VENV)/python benchmarks/parallel_consumption.py
 	$(VENV)/python benchmarks/reporting_cost.py
+	$(VENV)/python benchmarks/tick.py
+	$(VENV)/python benchmarks/elasticity.py --quick
 
 clean:  ## remove what make has made; running labs are ended first
 	@[ ! -x $(VENV)/orchestrator ] || $(VENV)/orchestrator lab down

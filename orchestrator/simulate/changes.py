@@ -56,8 +56,11 @@ class Model(BaseModel):
 
     def delays(self, before: Delays) -> Delays:
         """``before`` with what is set."""
-        names = [f.name for f in dataclasses.fields(Delays)]
-        return dataclasses.replace(before, **{n: v for n in names if (v := getattr(self, n)) is not None})
+        names = [f.name for f in dataclasses.fields(Delays) if f.name in Model.model_fields]
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.startup_s is not None:  # then what was measured does not count any more
+            given["startups"] = ()
+        return dataclasses.replace(before, **given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Plant:
         self.running: dict[Instance, Running] = {}
         self.owners: dict[int, Instance] = {}
         self.grown = 0
+        self._started = 0
         count = scenario.partitions
         self.ends: Floats = np.full(count, scenario.lag / count)
         self.finished: Floats = np.zeros(count)
@@ -78,7 +79,8 @@ class Plant:
 
     def start(self, instance: Instance) -> float:
         """Start an instance; returns when it will be a member, seconds from the beginning."""
-        at = self.second + self.scenario.delays.startup(self._random)
+        at = self.second + self.scenario.delays.startup(self._started, self._random)
+        self._started += 1
         if self.scenario.alive(instance.device, at):
             self.running[instance] = Running(self.scenario.rates[instance.device], at)
         return at

@@ -56,7 +56,7 @@ def replay(
     instances = tuple(sorted(m for m in members if Instance.parse(m) is not None))
     devices = tuple(_device(values) for values in recording.devices if original.name in values["services"])
     delays = _delays(recording, original.name)
-    waiting = max(0.0, float(first.lag or 0) - traffic.before * 2 * delays.commit_s)
+    waiting = max(0.0, float(first.lag or 0) - traffic.before * delays.commit_s)
     decisions = [float(e["at"]) for e in recording.ledger if e["kind"] == "decision" and e["service"] == original.name]
     return Scenario(
         name=recording.path.name,
@@ -165,6 +165,7 @@ def _delays(recording: Recording, service: str) -> Delays:
                 after.setdefault(f"{body['instance']}/{round(entry['at'] - seconds)}", {})[body["name"]] = float(
                     seconds
                 )
+    # in the order in which they were recorded
     starts = [steps["member"] for steps in after.values() if "member" in steps]
     pauses = [
         max(0.0, steps["first-message"] - steps["member"])
@@ -178,4 +179,5 @@ def _delays(recording: Recording, service: str) -> Delays:
         startup_s=median(starts),
         startup_spread=float(np.std(np.log(starts))) if len(starts) > 1 else 0.0,
         rebalance_s=median(pauses) if pauses else usual.rebalance_s,
+        startups=tuple(starts),
     )

@@ -25,6 +25,7 @@ class Delays:
         session_s: time until the group notices that a member is dead.
         commit_s: mean age of the newest commit.
         metadata_s: time until members notice that their topic has grown.
+        startups: start-up times of the first starts, in order, where they are known; only later ones are drawn.
     """
 
     startup_s: float = 15.0
@@ -34,9 +35,12 @@ class Delays:
     session_s: float = 10.0
     commit_s: float = 0.5
     metadata_s: float = 1.0
+    startups: tuple[float, ...] = ()
 
-    def startup(self, random: Random) -> float:
-        """One start's duration, log-normal: most are near the median, some take much longer."""
+    def startup(self, number: int, random: Random) -> float:
+        """Duration of the ``number``-th start, from 0; log-normal: most are near the median, some take much longer."""
+        if number < len(self.startups):
+            return self.startups[number]
         return self.startup_s * math.exp(random.gauss(0.0, self.startup_spread))
 
 

@@ -45,7 +45,7 @@ class SimulatedCluster(Cluster):
         return {topic: tuple(range(self._plant.partitions)) for topic in topics}
 
     def arrivals(self, topic: str, times: Iterable[float]) -> list[int]:  # noqa: ARG002 - there is one topic
-        """Before the beginning the traffic was as in the first minute."""
+        """Before the beginning the traffic was as in the first seconds."""
         rate = self._plant.scenario.traffic.before
         earliest = EPOCH - 10 * self._plant.scenario.settings.window_max_second
         return [int(rate * max(0.0, moment - earliest)) for moment in times]

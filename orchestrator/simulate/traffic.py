@@ -49,8 +49,8 @@ class Traffic:
 
     @property
     def before(self) -> float:
-        """Messages/s in the time before the first second: as in the first minute."""
-        return float(self.rates[:60].mean())
+        """Messages/s in the time before the first second: as in the first ten."""
+        return float(self.rates[:10].mean())
 
     def at(self, second: int, partitions: int) -> Floats:
         """Messages of a second, by partition."""
