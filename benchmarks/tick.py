@@ -34,6 +34,7 @@ from orchestrator.core.policy_settings import CapacitySettings
 from orchestrator.core.reading import View
 from orchestrator.core.signals import ARRIVAL, LAG, REPORTED
 from orchestrator.core.window import Signal, Window
+from orchestrator.settings import Settings
 from orchestrator.simulate import fleet
 from orchestrator.simulate.run import simulate
 from orchestrator.simulate.shapes import BASE
@@ -41,8 +42,7 @@ from orchestrator.simulate.traffic import Traffic
 
 WINDOW_S, EACH_PER_S, TICKS = 300, 60.0, 15
 GOAL_MS = 100.0
-#: Bytes that the simulation itself keeps of each second: the trace that is measured afterwards.
-DAY_S = 86_400
+DAY_S, DAYS, SWING_S = 86_400, 7, 4 * 3600
 RULE = CapacitySettings()
 
 
@@ -105,12 +105,14 @@ class World:
 
 
 def week() -> list[float]:
-    """Resident memory after each day of a simulated week of the live loop, less what the trace itself takes, in MB."""
-    angle = np.arange(7 * DAY_S) / (4 * 3600) * 2 * np.pi
-    scenario = fleet.scenario("week", Traffic(BASE * (4 - 3 * np.cos(angle))))
+    """What the live loop keeps after each day of a simulated week, in MB; a tick every ten seconds, to be done today."""
+    angle = np.arange(DAYS * DAY_S) / SWING_S * 2 * np.pi
+    settings = Settings(sleep_time=10)
+    scenario = fleet.scenario("week", Traffic(BASE * (4 - 3 * np.cos(angle))), settings=settings)
     sizes: list[float] = []
     tracemalloc.start()
     ours = tracemalloc.Filter(inclusive=True, filename_pattern="*/orchestrator/*")
+    # what the simulation itself keeps of each second is not the loop's
     trace = [
         tracemalloc.Filter(inclusive=False, filename_pattern=f"*/simulate/{name}.py") for name in ("trace", "plant")
     ]

@@ -30,7 +30,7 @@ class Controller(Protocol):
 
 
 class RivalController:
-    """A rival with the product's hands; an instance that was lost is replaced at once."""
+    """A rival with the product's hands; one that was lost is replaced once its group notices."""
 
     def __init__(self, name: str, rival: Rival, plant: Plant) -> None:
         """Put ``rival`` in charge of ``plant``."""

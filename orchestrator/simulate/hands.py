@@ -15,8 +15,8 @@ class Hands:
 
     @property
     def held(self) -> list[Instance]:
-        """Instances that run or are being started, and are neither dead nor being stopped."""
-        return [i for i, r in self._plant.running.items() if r.leaves_at is None and not r.dead]
+        """Instances that run or are being started, and are not being stopped; dead ones until the group notices."""
+        return [i for i, r in self._plant.running.items() if r.leaves_at is None or r.dead]
 
     def reach(self, wanted: int) -> None:
         """Start or stop until ``wanted`` instances are there or on their way, as far as devices have room."""
@@ -32,7 +32,8 @@ class Hands:
     def weakest(self) -> list[Instance]:
         """Those that are missed least first: the slowest, among them the newest."""
         running = self._plant.running
-        return sorted(self.held, key=lambda i: (running[i].rate, -running[i].joined_at, str(i)))
+        alive = [instance for instance in self.held if not running[instance].dead]
+        return sorted(alive, key=lambda i: (running[i].rate, -running[i].joined_at, str(i)))
 
     def _room(self) -> Instance | None:
         scenario, now = self._plant.scenario, self._plant.second

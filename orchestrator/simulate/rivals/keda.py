@@ -6,7 +6,8 @@ is cut down to partitions * lagThreshold unless allowIdleConsumers), kubernetes 
 ceil(lag / threshold)) and ``pkg/apis/autoscaling/v2/defaults.go`` (every 15 s at most 4 pods or 100 % more,
 whichever is greater; down to the highest recommendation of the last 300 s).
 
-Left out in the rival's favour: pods are ready as soon as they are members, and a lost one is replaced at once.
+Left out in the rival's favour: pods are ready as soon as they are members, and a lost one is replaced as soon as
+its group notices (Kubernetes takes minutes).
 """
 
 from __future__ import annotations
