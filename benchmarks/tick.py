@@ -105,7 +105,7 @@ class World:
 
 
 def week() -> list[float]:
-    """What the live loop keeps after each day of a simulated week, in MB; a tick every ten seconds, to be done today."""
+    """What the live loop keeps after each day of a simulated week, in MB; with a tick every ten seconds."""
     angle = np.arange(DAYS * DAY_S) / SWING_S * 2 * np.pi
     settings = Settings(sleep_time=10)
     scenario = fleet.scenario("week", Traffic(BASE * (4 - 3 * np.cos(angle))), settings=settings)
