@@ -18,8 +18,8 @@ import resource
 import statistics
 import sys
 import time
-import tracemalloc
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import numpy as np
 
@@ -36,7 +36,8 @@ from orchestrator.core.signals import ARRIVAL, LAG, REPORTED
 from orchestrator.core.window import Signal, Window
 from orchestrator.settings import Settings
 from orchestrator.simulate import fleet
-from orchestrator.simulate.run import simulate
+from orchestrator.simulate.live import Live
+from orchestrator.simulate.plant import Plant
 from orchestrator.simulate.shapes import BASE
 from orchestrator.simulate.traffic import Traffic
 
@@ -108,25 +109,33 @@ def week() -> list[float]:
     """What the live loop keeps after each day of a simulated week, in MB; with a tick every ten seconds."""
     angle = np.arange(DAYS * DAY_S) / SWING_S * 2 * np.pi
     settings = Settings(sleep_time=10)
-    scenario = fleet.scenario("week", Traffic(BASE * (4 - 3 * np.cos(angle))), settings=settings)
-    sizes: list[float] = []
-    tracemalloc.start()
-    ours = tracemalloc.Filter(inclusive=True, filename_pattern="*/orchestrator/*")
-    # what the simulation itself keeps of each second is not the loop's
-    trace = [
-        tracemalloc.Filter(inclusive=False, filename_pattern=f"*/simulate/{name}.py") for name in ("trace", "plant")
-    ]
-
-    def measure(second: int) -> None:
-        if second % DAY_S == DAY_S - 1:
-            gc.collect()
-            kept = tracemalloc.take_snapshot().filter_traces([ours, *trace])
-            sizes.append(sum(s.size for s in kept.statistics("filename")) / 1e6)
-            print(f"day {len(sizes)}: {sizes[-1]:.2f} MB kept by the loop", flush=True)
-
-    simulate(scenario, "capacity", measure)
-    tracemalloc.stop()
+    plant = Plant(fleet.scenario("week", Traffic(BASE * (4 - 3 * np.cos(angle))), settings=settings))
+    live, sizes = Live("capacity", plant), list[float]()
+    for day in range(DAYS):
+        for _ in range(DAY_S):
+            plant.step()
+            live.tick()
+        # what the simulation itself keeps of each second is not the loop's
+        plant.arrived.clear()
+        plant.served.clear()
+        sizes.append(kept(live.master, plant) / 1e6)
+        print(f"day {day + 1}: {len(live.events)} actions so far, {sizes[-1]:.3f} MB kept by the loop", flush=True)
     return sizes
+
+
+def kept(root: object, without: object) -> int:
+    """Bytes of everything that can be reached from ``root``, but for code and what belongs to ``without``."""
+    gc.collect()
+    code = (type, ModuleType, FunctionType, BuiltinFunctionType)
+    seen, waiting, total = {id(without)}, [root], 0
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, code):
+            continue
+        seen.add(id(thing))
+        total += sys.getsizeof(thing)
+        waiting += gc.get_referents(thing)
+    return total
 
 
 def main() -> int:

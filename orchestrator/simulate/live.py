@@ -43,11 +43,11 @@ class Live:
         self._plant = plant
         self._clock = SimulatedClock(float(EPOCH + plant.second))
         self._ledger = SimulatedLedger()
-        self._master = SimulatedMaster(_with_policy(plant.scenario, policy), plant, self._clock, self._ledger)
+        self.master = SimulatedMaster(_with_policy(plant.scenario, policy), plant, self._clock, self._ledger)
         self._every = max(1, round(plant.scenario.settings.sleep_time))
         with _silent():
-            self._master.watch.start()
-        for state in self._master.watch.states.values():
+            self.master.watch.start()
+        for state in self.master.watch.states.values():
             state.next_at = EPOCH + plant.scenario.first_decision_s
 
     def tick(self) -> None:
@@ -56,7 +56,7 @@ class Live:
             return
         self._clock.at = float(EPOCH + self._plant.second)
         with _silent():
-            self._master.tick()
+            self.master.tick()
         for entry in self._ledger.entries:
             if entry.kind == "decision":
                 self.kinds[str(entry.body["kind"])] += 1

@@ -141,3 +141,9 @@ def test_a_picture_that_cannot_be_written_is_said_before_the_run(tmp_path: Path)
         picture.check(tmp_path / "x.gif")
     with pytest.raises(SimulationInvalid, match="does not exist"):
         picture.check(tmp_path / "none" / "x.svg")
+
+
+@pytest.mark.parametrize("duration", ["0", "10x", "8d", "-1s", ""])
+def test_a_duration_that_is_none_ends_with_code_2(duration: str, tmp_path: Path) -> None:
+    """Lost otherwise: a recording of another length than was meant."""
+    assert main(["record", "--for", duration, str(tmp_path / "run.jsonl")]) == 2
