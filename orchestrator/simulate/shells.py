@@ -74,7 +74,7 @@ class SimulatedObserver(Observer):
         """Read ``plant``."""
         super().__init__({}, "observer", "observer", 0.0)
         self._plant = plant
-        self._told: dict[Instance, int] = {}
+        self._told: dict[Instance, tuple[int, float]] = {}
 
     def start(self) -> None:
         """Nothing is to be started."""
@@ -87,20 +87,22 @@ class SimulatedObserver(Observer):
         """Nothing is to be stopped."""
 
     def take(self) -> Tally:
-        """One report of each living member about the second that has passed."""
+        """One report of each living member about the time since the last take."""
         tally, plant, service = Tally(), self._plant, self._plant.scenario.service
         for instance, running in plant.running.items():
             if running.dead or running.joined_at > plant.second:
                 self._told.pop(instance, None)
                 continue
-            before, finished = self._told.get(instance, 0), int(running.finished)
-            self._told[instance] = finished
+            before, since = self._told.get(instance, (0, plant.second - 1.0))
+            finished, seconds = int(running.finished), max(1.0, plant.second - since)
+            self._told[instance] = (finished, float(plant.second))
+            busy_s = min(seconds, (finished - before) / running.rate)
             # validated when it was parsed, had it been sent: building it again as it is costs a tenth
             report = Report.model_construct(
                 v=1, service=service.name, instance=str(instance), host=instance.device,
-                source_topic=service.source_topic, target_topic=service.target_topic, interval_s=1.0,
+                source_topic=service.source_topic, target_topic=service.target_topic, interval_s=seconds,
                 consumed=finished - before, emitted=finished - before, failed=0,
-                busy_s=running.busy_s * service.workers, workers=service.workers, in_flight=0,
+                busy_s=busy_s * service.workers, workers=service.workers, in_flight=0,
             )  # fmt: skip
             tally.enter(report, float(EPOCH + plant.second))
         return tally
