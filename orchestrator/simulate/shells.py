@@ -38,6 +38,7 @@ class SimulatedCluster(Cluster):
             begins={topic: dict.fromkeys(range(plant.partitions), 0)},
             committed={group: committed},
             groups={group: self._group()},
+            counts={topic: plant.partitions},
         )
 
     def partitions(self, topics: Iterable[str]) -> dict[str, tuple[int, ...]]:
