@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from kafka.errors import KafkaError
@@ -21,12 +21,11 @@ from orchestrator.broker.topics import create_topics
 from orchestrator.clock import Clock
 from orchestrator.core.decision import Decision
 from orchestrator.core.diagnosis import Diagnosis
-from orchestrator.core.growth import Growth
 from orchestrator.core.instance import Instance
-from orchestrator.core.placement import Placement
 from orchestrator.devices import Devices
 from orchestrator.errors import BrokerUnreachable, NotLeading
 from orchestrator.inventory import Inventory
+from orchestrator.planned import Planned
 from orchestrator.service_state import ServiceState
 from orchestrator.settings import Settings
 from orchestrator.takeover import give_order, take_over
@@ -39,16 +38,6 @@ _BAD = frozenset(
     {"failed", "unproved", "no-device", "lost", "growth-refused", "interrupted", "drain-failed"}
     | {"diagnosed", "given-up", "quarantined"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What would be done for one service: the decision, what would start or stop, which topics would grow."""
-
-    decision: Decision
-    placement: Placement | None
-    growth: tuple[Growth, ...]
-    stops: tuple[Instance, ...] = ()
 
 
 class Master:

@@ -10,7 +10,8 @@ from typing import IO, Any
 
 from kafka.errors import KafkaError
 
-from orchestrator.broker.cluster import Cluster, Look
+from orchestrator.broker.cluster import Cluster
+from orchestrator.broker.look import Look
 from orchestrator.broker.observer import Observer
 from orchestrator.clock import Clock
 from orchestrator.core.service import Service

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.broker.cluster import Look
+from orchestrator.broker.look import Look
 from orchestrator.care import Care
 from orchestrator.core.decision import Decision
 from orchestrator.core.device import Device

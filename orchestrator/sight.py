@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from orchestrator.broker.cluster import Cluster, Look
+from orchestrator.broker.cluster import Cluster
+from orchestrator.broker.look import Look
 from orchestrator.core.service import Service
 from orchestrator.core.signals import ARRIVAL, COMMITTED, LAG, REPORTED, SENT
 from orchestrator.core.tally import Tally

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator.broker import ledger
-from orchestrator.broker.cluster import Cluster, Look
+from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.ledger import Entry
+from orchestrator.broker.look import Look
 from orchestrator.broker.tail import tail
 from orchestrator.core.fleet import observe
 from orchestrator.core.service import Service

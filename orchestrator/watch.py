@@ -12,7 +12,8 @@ from kafka.errors import KafkaError
 
 from orchestrator.act.step import Step, StepName
 from orchestrator.broker.book import ReportBook
-from orchestrator.broker.cluster import Cluster, Look
+from orchestrator.broker.cluster import Cluster
+from orchestrator.broker.look import Look
 from orchestrator.broker.observer import Observer
 from orchestrator.care import FOLLOW_S
 from orchestrator.clock import Clock

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from orchestrator.broker.cluster import Cluster, Look
+from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.ledger import Entry, Ledger
+from orchestrator.broker.look import Look
 from orchestrator.broker.observer import Observer
 from orchestrator.core.fleet import Group, Member
 from orchestrator.core.instance import Instance

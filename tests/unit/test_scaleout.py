@@ -12,7 +12,7 @@ from orchestrator.act.run import HostOutcome, PlaybookRun, RunOutcome
 from orchestrator.act.scaleout import ScaleOut
 from orchestrator.act.step import Step
 from orchestrator.broker.book import ReportBook
-from orchestrator.broker.cluster import Look
+from orchestrator.broker.look import Look
 from orchestrator.core.fleet import Group, Member
 from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Placement

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from orchestrator.broker.book import ReportBook
-from orchestrator.broker.cluster import Look
 from orchestrator.broker.ledger import Entry
+from orchestrator.broker.look import Look
 from orchestrator.core.fleet import Group
 from orchestrator.core.instance import Instance
 from orchestrator.core.service import Service
