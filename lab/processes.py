@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from pathlib import Path
 
 _PROC = Path("/proc")
+#: How long a process may be in the middle of exec(2).
+_EXEC_S = 2.0
 
 
 def arguments(pid: int) -> list[str]:
@@ -20,8 +23,25 @@ def arguments(pid: int) -> list[str]:
 
 
 def is_running(pid: int, mark: str) -> bool:
-    """Whether process ``pid`` lives and has ``mark`` among the arguments of its command line."""
-    return mark in arguments(pid)
+    """Whether process ``pid`` lives and has ``mark`` among the arguments of its command line.
+
+    In the middle of exec(2) a living process has no command line; on a busy machine that lasts, so it is waited for.
+    """
+    deadline = time.monotonic() + _EXEC_S
+    while not (line := arguments(pid)):
+        if not _lives(pid) or time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return mark in line
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody has waited for yet has."""
+    try:
+        state = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")
 
 
 def running() -> dict[int, list[str]]:

@@ -19,6 +19,15 @@ with warnings.catch_warnings():
     from orchestrator.project import PROJECT
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a run with two processes have one for the simulated devices and one for everything else.
+
+    Both wait for timers most of the time. Two sets of devices side by side would wait for the processor instead.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("devices" if item.get_closest_marker("lab") else "others"))
+
+
 @pytest.fixture(scope="session")
 def jars() -> Path:
     """The broker's jars, collected once into the project."""

@@ -160,6 +160,7 @@ def write_inventory(folder: Path, bootstrap: str) -> Path:
     service = {
         "source_topic": "posts", "target_topic": "verdicts", "group_id": "judge", "hosts": "fog", "min_instances": 0,
         "artifact": "examples/incident_detection", "entrypoint": "incident_detection.analyzer:process",
+        "policy": {"name": "ratio"},
     }  # fmt: skip
     device = {"ansible_host": "127.0.0.1", "ansible_port": free_port(), "ansible_user": "nobody"}
     variables = {

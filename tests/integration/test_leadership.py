@@ -35,8 +35,8 @@ threading.Thread(target=ask, daemon=True).start()
 never = threading.Event()
 while True:
     term = me.wait(never)
-    print("leads", term, flush=True)
-    while me.holds(term):
+    print("leads", term.number, flush=True)
+    while term.holds():
         never.wait(0.05)
     print("follows", flush=True)
 """
@@ -146,11 +146,12 @@ def test_a_master_that_leaves_hands_over_at_once(
 ) -> None:
     leaving = Leadership({"bootstrap_servers": [broker.bootstrap]}, topic, topic)
     leaving.start()
-    assert leaving.wait(threading.Event()) == 1
+    term = leaving.wait(threading.Event())
+    assert term is not None
     waiting = candidate()
     leaving.close()
     waiting.wait_for("leads 1", 5)
-    assert leaving.confirm(1) is False
+    assert not term.confirm()
 
 
 def test_an_order_reaches_the_leading_master(broker: LocalBroker) -> None:
@@ -170,8 +171,9 @@ def test_an_order_reaches_the_leading_master(broker: LocalBroker) -> None:
     leading.start()
     writer = Ledger(options, name)
     try:
-        assert leading.wait(threading.Event()) == 1
-        assert leading.confirm(1)  # it has a position from here on
+        term = leading.wait(threading.Event())
+        assert term is not None
+        assert term.confirm()  # it has a position from here on
         order = Entry("override", "slow", 1.0, {"kind": "pause"})
         writer.append(order)
         assert writer.flush(10) == 0
