@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli.context import Options, open_context
+from orchestrator.cli.device_list import list_devices
+from orchestrator.cli.device_logs import logs
 from orchestrator.errors import DeviceFailed
 from orchestrator.ssh.hostkeys import show, trust
 from orchestrator.ssh.reasons import changed
@@ -57,3 +59,7 @@ def enroll(options: Options, names: tuple[str, ...], *, every: bool, yes: bool) 
             click.echo(f"{name}: added to {known_hosts}")
     if failures:
         raise DeviceFailed("\n".join(failures))
+
+
+device.add_command(list_devices)
+device.add_command(logs)

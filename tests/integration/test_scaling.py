@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -42,7 +43,14 @@ def test_a_batch_starts_in_one_run_and_grows_the_topic_once(fleet: Fleet) -> Non
         assert [line.split("grown: ")[1] for line in running.lines if "partitions-grown" in line] == [
             "in: 1 -> 2: 2 members of slow subscribe to in"
         ]
-    assert len(fleet.running()) == 2
+    homes = set(fleet.running())
+    assert len(homes) == 2
+    listed = {row["name"]: row for row in json.loads(fleet.orchestrator("device", "list", "--json").stdout)}
+    assert {name for name, row in listed.items() if row["ssh"] == "ok"} == {"pi-1", "pi-2", "pi-3", "pi-4"}
+    for home in homes:
+        [seen] = listed[home]["instances"]
+        assert (seen["unit"], seen["group"], seen["partitions"]) == ("active (running)", "member", 1)
+        assert "assigned in" in fleet.orchestrator("device", "logs", home, "slow").stdout
 
 
 def test_a_device_that_dies_in_the_middle_fails_only_itself(fleet: Fleet) -> None:
@@ -86,7 +94,7 @@ def test_a_drain_stops_what_is_missed_least_and_loses_nothing(fleet: Fleet) -> N
                 until(lambda: watch.observe() or state.fleet.count == len(names))
                 acting = Acting(
                     context.settings, clock, fleet.inventory, fleet.cluster, watch, devices, diagnosing(context),
-                    steps.append, stop,
+                    steps.append, stop, lambda: True,
                 )  # fmt: skip
                 decision = Decision("slow", clock.now(), current=4, desired=0, kind="keeping-up", reason="")
                 acting.scale_in(state, decision)
