@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -18,7 +19,8 @@ from fogverse import journal, security
 from fogverse.executor import Executor
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
-from fogverse.setting_table import LOG_LEVELS, TABLE, Setting
+from fogverse.setting import Setting
+from fogverse.setting_table import LOG_LEVELS, TABLE
 from fogverse.settings import Settings, SettingsError, misspelt
 
 log = logging.getLogger("fogverse")
@@ -77,6 +79,8 @@ def _run(entrypoint: str, environ: dict[str, str], given: dict[str, object]) -> 
     except Fault as fault:
         log.error("%s", fault.text)  # noqa: TRY400
         return fault.code
+    # What has been imported stays: looking through it for garbage again and again would stop the loop each time.
+    gc.freeze()
     return executor.run()
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
 from fogverse.engine import Engine
@@ -22,6 +20,7 @@ from fogverse.process import ASYNC_IN_PROCESS, PlainProcess, Process, is_corouti
 from fogverse.reporter import Reporter
 from fogverse.serial import Serial
 from fogverse.settings import Settings, SettingsError
+from fogverse.signals import stopped_by_signals
 from fogverse.stopping import DrainGuard, Stopping
 
 if TYPE_CHECKING:
@@ -159,8 +158,8 @@ class Executor:
             )
         if isinstance(process, str) and settings.mode != "process":
             process = load(process)
-        if not isinstance(process, str):
-            _check(process)
+        if not isinstance(process, str) and not callable(process):
+            raise TypeError(f"{process!r} is not callable")
         if settings.mode == "process" and not isinstance(process, str):
             if is_coroutine_function(process):
                 raise SettingsError([ASYNC_IN_PROCESS])
@@ -190,12 +189,9 @@ class Executor:
         settings = self.settings
         log.info(
             "%s: %s -> %s, group %s, release %s",
-            settings.instance,
-            settings.source_topic,
-            settings.target_topic or "(sink)",
-            settings.group_id,
+            settings.instance, settings.source_topic, settings.target_topic or "(sink)", settings.group_id,
             settings.release or "unknown",
-        )
+        )  # fmt: skip
         meter = Meter()
         growth = self._growth()
         in_main = threading.current_thread() is threading.main_thread()
@@ -207,7 +203,7 @@ class Executor:
             os.environ if in_main else {}, self._stopping, growth.look if growth is not None else lambda: None
         )
         try:
-            with _signals(self._stopping) if in_main else _no_signals():
+            with stopped_by_signals(self._stopping) if in_main else nullcontext():
                 reporter = Reporter(settings, meter, settings.workers, lifecycle.beat)
                 reporter.start()
                 engine = self._engine(meter, reporter.now, lifecycle)
@@ -252,26 +248,3 @@ class Executor:
         self._complain()
         logging.shutdown()
         os._exit(ExitCode.DRAIN_OVERRUN)
-
-
-def _check(process: object) -> None:
-    if not callable(process):
-        raise TypeError(f"{process!r} is not callable")
-
-
-@contextmanager
-def _signals(stopping: Stopping) -> Iterator[None]:
-    def ask(number: int, _frame: FrameType | None) -> None:
-        stopping.request(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    yield
