@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from fogverse import Message, Output
-from fogverse.exit_codes import ExitCode
-from fogverse.faults import Fault
-from fogverse.message import Returned, WrongOutputError, outputs_of
-from fogverse.meter import Meter
-from fogverse.serial import SerialWorker
+from fogverse.message import WrongOutputError, outputs_of
 
 MESSAGE = Message(b"in", b"key", (("trace", b"1"),), "analyze", 3, 42, 1_000)
 
@@ -46,30 +40,3 @@ def test_anything_else_is_refused_in_words(returned: object) -> None:
 def test_an_output_without_any_topic_is_refused_with_the_mend() -> None:
     with pytest.raises(WrongOutputError, match="FOGVERSE_TARGET_TOPIC"):
         outputs_of(b"x", MESSAGE, None)
-
-
-def test_a_failure_names_the_message_in_one_line_and_is_counted() -> None:
-    """Else nobody finds the record that stops a service."""
-
-    def process(_message: Message) -> Returned:
-        raise ValueError("no\nJSON")
-
-    meter = Meter()
-    meter.message_begun()
-    with pytest.raises(Fault) as caught:
-        SerialWorker(process, meter, "client").run(MESSAGE)
-    assert caught.value.code is ExitCode.CALLABLE_FAILED
-    assert "analyze[3]@42: ValueError: no JSON (not committed" in caught.value.text
-    reading = meter.read()
-    assert (reading.failed, reading.in_flight) == (1, 0)
-
-
-def test_a_generator_that_fails_on_the_way_produces_nothing() -> None:
-    """Else its first outputs would be produced again and again with each restart."""
-
-    def process(_message: Message) -> Iterator[bytes]:
-        yield b"1"
-        raise SystemExit
-
-    with pytest.raises(Fault):
-        SerialWorker(process, Meter(), "client").run(MESSAGE)

@@ -79,7 +79,7 @@ def test_a_long_call_counts_as_busy_in_every_interval_it_touches() -> None:
     clock.now += 0.25
     meter.call_ended()
     clock.now += 0.75
-    meter.message_finished(2, 1750)
+    meter.messages_finished(1, 2, [1750])
     third = meter.read()
     assert [r.busy_s for r in (first, second, third)] == [0.5, 1, 0.25]
     assert [r.in_flight for r in (first, second, third)] == [1, 1, 0]
@@ -95,10 +95,38 @@ def test_calls_at_the_same_time_add_up() -> None:
     assert meter.read().busy_s == 2
 
 
+def test_a_call_of_the_loop_itself_counts_as_far_as_it_got() -> None:
+    """Else one worker stuck in a slow call looks idle, or its time is counted twice."""
+    clock = Clock()
+    meter = Meter(clock)
+    meter.own = 0.25, clock.now
+    clock.now += 0.5
+    first = meter.read()
+    clock.now += 1
+    meter.own = 1.75, None
+    meter.calls_timed([1.5])
+    second = meter.read()
+    assert (first.busy_s, second.busy_s, second.process_ms_p50, meter.read().busy_s) == (0.75, 1, 1500, 0)
+
+
+def test_each_way_of_leaving_ends_being_in_flight() -> None:
+    """Else a service that drops or buries messages seems to work on more and more of them."""
+    meter = Meter(Clock())
+    for _ in range(6):
+        meter.message_begun()
+    meter.messages_finished(2, 3, [-5.0, -7.0])
+    meter.messages_buried(1)
+    meter.message_failed()
+    meter.message_dropped()
+    reading = meter.read()
+    assert (reading.consumed, reading.emitted, reading.failed, reading.dead_letters) == (2, 3, 2, 1)
+    assert (reading.in_flight, reading.lag_ms_p95) == (1, 0)
+
+
 def test_a_reading_starts_from_nothing() -> None:
     meter = Meter(Clock())
     meter.message_begun()
-    meter.message_finished(1, None)
+    meter.messages_finished(1, 1, [])
     assert meter.read().consumed == 1
     again = meter.read()
     assert (again.consumed, again.emitted, again.lag_ms_p95) == (0, 0, None)
@@ -107,10 +135,10 @@ def test_a_reading_starts_from_nothing() -> None:
 def test_the_lag_is_the_95th_percentile_and_bounded_in_memory() -> None:
     meter = Meter(Clock())
     for age in range(1, 101):
-        meter.message_finished(0, age)
+        meter.messages_finished(1, 0, [age])
     assert meter.read().lag_ms_p95 == 95
     for age in range(20 * SAMPLES):
-        meter.message_finished(0, age)
+        meter.messages_finished(1, 0, [age])
     found = meter.read().lag_ms_p95
     assert found is not None
     assert 0.93 < found / (20 * SAMPLES) < 0.97

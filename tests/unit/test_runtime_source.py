@@ -23,10 +23,12 @@ class Client:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.asked: list[int] = []
+        self.waited: list[tuple[int, float]] = []
         self.paused: set[int] = set()
 
-    def consume(self, count: int, timeout_s: float) -> list[Record]:  # noqa: ARG002
+    def consume(self, count: int, timeout_s: float) -> list[Record]:
         self.asked.append(count)
+        self.waited.append((count, timeout_s))
         given, self.records = self.records[:count], self.records[count:]
         return given
 
@@ -115,3 +117,23 @@ def test_large_messages_are_taken_one_by_one(client: Client) -> None:
     tested = opened()
     places(tested, 9)
     assert client.asked == [1] * 9
+
+
+def test_nobody_waits_for_a_bulk_to_become_full(client: Client) -> None:
+    """Else each message of a quiet topic is worked on a fifth of a second late."""
+    tested = opened()
+    for _ in range(3):
+        client.records = [Record(0, len(client.waited))]
+        tested.take(0.2)
+        tested.take(0.2)
+    assert (8, 0) in client.waited
+    assert {count for count, timeout_s in client.waited if timeout_s > 0} == {1}
+
+
+def test_when_less_may_be_taken_that_counts_at_once(client: Client) -> None:
+    """Else a loop whose calls have become slow takes one more bulk, which others could work on."""
+    client.records = [Record(0, n) for n in range(20)]
+    tested = opened()
+    assert [len(tested.take(0)), len(tested.take(0))] == [1, 8]
+    tested.at_once = 1
+    assert len(tested.take(0)) == 1

@@ -72,7 +72,7 @@ class World:
             cast("Transactor", self.fake),
             self.assignment,
             cast("Source", FakeSource()),
-            lambda ticket: self.finished.append(ticket.message.place),
+            lambda tickets: self.finished.extend(ticket.message.place for ticket in tickets),
             lambda ticket: self.dropped.append(ticket.message.place),
             lambda *_refusal: Output(b"dead", topic="dead") if self.buries else None,
             lambda: self.now,

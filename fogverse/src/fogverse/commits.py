@@ -56,9 +56,9 @@ class Commits:
         self._throttle = Throttle()
         source.commit_answered = self.answered
 
-    def message_finished(self) -> None:
-        """Count one message whose position may be committed."""
-        self._finished += 1
+    def messages_finished(self, count: int) -> None:
+        """Count messages whose positions may be committed."""
+        self._finished += count
 
     def turn(self) -> None:
         """Ask for a commit if it is time and there is something to commit. Never blocks."""

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from fogverse.assignment import Assignment, Partition, Ticket
 from fogverse.commits import Commits
+from fogverse.failures import TooLarge
 from fogverse.faults import Fault
 from fogverse.message import Output
-from fogverse.sink import Sink, TooLarge
+from fogverse.sink import Sink
 from fogverse.source import Source
 from fogverse.stopping import Stopping
 
@@ -59,7 +60,7 @@ class AtLeastOnce:
         config: librdkafka's configuration of the producer.
         assignment: knows the positions.
         source: commits them.
-        finished: called with the ticket of each message whose outputs are acknowledged.
+        finished: called with the tickets of messages whose outputs are acknowledged.
         too_large: called with an output that no broker takes; gives the dead letter to write instead, or None.
         stopping: bounds the wait for room in the producer's queue.
         waiting: called now and then during that wait.
@@ -71,7 +72,7 @@ class AtLeastOnce:
         config: dict[str, Any],
         assignment: Assignment,
         source: Source,
-        finished: Callable[[Ticket], None],
+        finished: Callable[[list[Ticket]], None],
         too_large: TooLarge,
         stopping: Stopping,
         waiting: Callable[[], None],
@@ -81,6 +82,7 @@ class AtLeastOnce:
         self._sink = Sink(config, self._acknowledged, too_large, stopping, waiting)
         self._commits = Commits(assignment, source, every=commit_every)
         self.emit = self._sink.emit
+        self.reply = self._sink.reply
         self.serve = self._sink.serve
         self.close = self._sink.close
 
@@ -97,7 +99,12 @@ class AtLeastOnce:
     @property
     def full(self) -> bool:
         """Whether no further message should be begun for now."""
-        return self._sink.full
+        return self._sink.room <= 0
+
+    @property
+    def room(self) -> int:
+        """Outputs that may be handed over until no further message should be begun; 0 or less: none."""
+        return self._sink.room
 
     def look(self) -> None:
         """Commit if it is time; say when outputs stall."""
@@ -121,7 +128,8 @@ class AtLeastOnce:
             log.error("the last positions could not be committed: what follows them will be processed again")
         return flushed and committed
 
-    def _acknowledged(self, ticket: Ticket) -> None:
-        ticket.finish()
-        self._commits.message_finished()
-        self._told(ticket)
+    def _acknowledged(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            ticket.finish()
+        self._commits.messages_finished(len(tickets))
+        self._told(tickets)

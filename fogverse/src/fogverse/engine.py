@@ -162,17 +162,21 @@ class Engine(ABC):
         """The dead letter for a message with an output that nobody takes; None: the run ends."""
         return None
 
-    def _finished(self, ticket: Ticket) -> None:
-        if ticket.dead:
-            self._meter.message_buried()
+    def _finished(self, tickets: list[Ticket]) -> None:
+        processed = [ticket for ticket in tickets if not ticket.dead]
+        if len(processed) < len(tickets):
+            self._meter.messages_buried(len(tickets) - len(processed))
+        if not processed:
             return
-        sent_ms = ticket.message.timestamp_ms
-        # A device whose clock is behind would count negative ages; they mean "no lag that can be told".
-        self._meter.message_finished(ticket.outputs, None if sent_ms is None else max(0.0, time() * 1000 - sent_ms))
+        now_ms = time() * 1000
+        self._meter.messages_finished(
+            len(processed),
+            sum([ticket.outputs for ticket in processed]),
+            [now_ms - sent_ms for ticket in processed if (sent_ms := ticket.message.timestamp_ms) is not None],
+        )
         if self._first_finished is not None:
-            log.info(
-                "first message finished: %s, %.2f s after start", ticket.message.place, monotonic() - self._started
-            )
+            first = processed[0].message
+            log.info("first message finished: %s, %.2f s after start", first.place, monotonic() - self._started)
             self._first_finished()
             self._first_finished = None
 

@@ -7,8 +7,12 @@ import random
 import traceback
 from collections.abc import Callable
 
+from confluent_kafka import KafkaError
+
+from fogverse.assignment import Ticket
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
+from fogverse.kafka_errors import is_bad_record, is_unknown_topic
 from fogverse.message import Message, Output
 
 log = logging.getLogger(__name__)
@@ -17,6 +21,9 @@ log = logging.getLogger(__name__)
 LONGEST_S = 30.0
 #: Characters of a traceback kept in a dead letter: its end, which names the error.
 TRACE = 8_000
+
+#: Is given an output that no broker takes; gives the dead letter to write instead, or None where none is wanted.
+TooLarge = Callable[[Ticket, Output, KafkaError], Output | None]
 
 
 class FailedElsewhere(Exception):  # noqa: N818 -- tells of an error, is none of this process
@@ -79,3 +86,19 @@ def failed_call(message: Message, error: BaseException) -> Fault:
         f"the callable failed on {message.place}: {reason(error)} (not committed; FOGVERSE_LOG_LEVEL=debug "
         "shows the traceback)",
     )
+
+
+def undeliverable(error: KafkaError, ticket: Ticket) -> Fault:
+    """Why an output of a message, or its dead letter, will never be delivered."""
+    place = ticket.message.place
+    if ticket.dead:
+        return Fault(
+            ExitCode.CALLABLE_FAILED,
+            f"the callable failed on {place}, and its dead letter cannot be written: {error.str()} (not committed)",
+        )
+    if is_bad_record(error):
+        return Fault(
+            ExitCode.CALLABLE_FAILED, f"an output for {place} is not acceptable: {error.str()} (not committed)"
+        )
+    hint = "; create the topic" if is_unknown_topic(error) else ""
+    return Fault(ExitCode.REFUSED, f"an output for {place} cannot be delivered: {error.str()}{hint}")

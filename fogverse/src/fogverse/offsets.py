@@ -12,20 +12,18 @@ class OffsetTracker:
     So only the contiguous finished prefix counts. "Contiguous" is in the order of starting: offsets of a
     compacted or transactional topic have gaps. One tracker serves one assignment of the partition; after a
     rebalance there is a new one, and what finishes late on the old one reaches no commit.
+
+    Attributes:
+        last: the latest offset started; -1 before the first.
     """
 
-    __slots__ = ("_finished", "_last", "_position", "_started")
+    __slots__ = ("_finished", "_position", "_started", "last")
 
     def __init__(self) -> None:
         self._started: deque[int] = deque()
         self._finished: set[int] = set()
-        self._last = -1
+        self.last = -1
         self._position: int | None = None
-
-    @property
-    def last(self) -> int:
-        """The latest offset started; -1 before the first."""
-        return self._last
 
     @property
     def position(self) -> int | None:
@@ -48,10 +46,10 @@ class OffsetTracker:
         Raises:
             ValueError: it does not lie behind all offsets started before.
         """
-        if offset <= self._last:
-            raise ValueError(f"offset {offset} after {self._last}: offsets of a partition only go up")
+        if offset <= self.last:
+            raise ValueError(f"offset {offset} after {self.last}: offsets of a partition only go up")
         self._started.append(offset)
-        self._last = offset
+        self.last = offset
 
     def finish(self, offset: int) -> None:
         """Note that ``offset``, started before, is done and all its outputs are acknowledged."""

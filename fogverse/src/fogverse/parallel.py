@@ -234,9 +234,10 @@ class Parallel(Engine):
         self._bounds.left(ticket.message)
         super()._dropped(ticket)
 
-    def _finished(self, ticket: Ticket) -> None:
-        self._bounds.left(ticket.message)
-        super()._finished(ticket)
+    def _finished(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            self._bounds.left(ticket.message)
+        super()._finished(tickets)
 
     def _work_off(self, partitions: list[Partition], timeout_s: float, *, in_fetch: bool) -> bool:
         deadline = monotonic() + timeout_s

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
 
+from fogverse.absence import Absence
 from fogverse.assignment import Assignment, Partition
 from fogverse.birth import Birth
 from fogverse.exit_codes import ExitCode
@@ -17,6 +17,7 @@ from fogverse.faults import Fault
 from fogverse.inbox import Inbox
 from fogverse.kafka_errors import is_refusal, is_unknown_topic, passing
 from fogverse.message import Message
+from fogverse.records import message_of, names, offsets, text
 from fogverse.throttle import Throttle
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,9 @@ class Source:
     """Fetches messages, keeps the assignment up to date, commits positions. Used by the loop's thread only.
 
     Messages are taken from what librdkafka has fetched one by one, so that a rebalance is served between any two,
-    unless ``at_once`` allows more: each call lets go of Python's lock, and with threads that wait for it that costs
-    more than all the rest. What has been taken and not been asked for yet goes when its partition goes.
+    unless ``at_once`` allows more: each call lets go of Python's lock, and that costs more than all the rest.
+    ``fetch`` keeps what has been taken and not been asked for, and drops it when its partition goes; with ``take``
+    that is the caller's.
 
     Args:
         config: librdkafka's configuration.
@@ -46,8 +48,8 @@ class Source:
     Attributes:
         fault: why the broker refuses us; the run must end.
         commit_answered: called with the positions a commit has confirmed, or its error.
-        at_once: messages that may be taken with one call; more than one only suits a loop that never waits for the
-            callable, since nothing is served meanwhile.
+        at_once: messages that may be taken with one call, for a loop that asks again soon whatever the callable does,
+            since nothing is served meanwhile.
     """
 
     def __init__(
@@ -68,7 +70,6 @@ class Source:
         self._inbox = Inbox()
         self._few = 1
         self._topic = topic
-        self._topic_timeout_s = topic_timeout_s
         self._assignment = assignment
         self._revoking = revoking
         self._losing = losing
@@ -76,8 +77,7 @@ class Source:
         self._held = False
         self._paused: set[Partition] = set()
         self._unborn: set[Partition] = set()
-        self._missing_since: float | None = None
-        self._topic_is_new = False
+        self._absence = Absence(topic, topic_timeout_s)
         self._throttle = Throttle()
         self._consumer = Consumer(config | {"error_cb": self._failed, "on_commit": self._committed}, logger=kafka_log)
         self._birth = Birth(self._consumer, topic) if start == "latest" else None
@@ -94,10 +94,10 @@ class Source:
             full: whether a partition shall wait; others go on meanwhile. Only to be used with ``at_once`` above 1.
         """
         if self.at_once == 1:
-            return self._one(timeout_s)
+            return next(iter(self._one(timeout_s)), None)
         if not self._held and (message := self._next(full)) is not None:
             return message
-        for message in self._take(timeout_s):
+        for message in self.take(timeout_s):
             self._inbox.put(message)
         for partition in self._inbox.crowded(self._assignment.owned):
             if partition not in self._paused:
@@ -114,47 +114,44 @@ class Source:
                 self._consumer.resume([TopicPartition(*partition)])
         return message
 
-    def _one(self, timeout_s: float) -> Message | None:
+    def _one(self, timeout_s: float) -> list[Message]:
         try:
             record = self._consumer.poll(timeout_s)
         except KafkaException as ended:  # it raises what ended the consumer for good
             self._failed(ended.args[0])
-            return None
-        return None if record is None else self._message(record)
+            return []
+        return [] if record is None else self._messages([record])
 
-    def _take(self, timeout_s: float) -> list[Message]:
-        """What the client has fetched, as far as ``at_once`` allows."""
-        if self._few == 1 or self._held:
-            one = self._one(timeout_s)
-            taken = [] if one is None else [one]
-        else:
+    def take(self, timeout_s: float) -> list[Message]:
+        """What the client has fetched, as far as ``at_once`` allows; as soon as there is any, or after ``timeout_s``.
+
+        Serves rebalances and answers to commits on the way.
+        """
+        taken: list[Message] = []
+        few = min(self._few, self.at_once)
+        if few > 1 and not self._held:
             try:
-                records = self._consumer.consume(self._few, timeout_s)
+                # With a time it would wait until there are so many.
+                records = self._consumer.consume(few, 0)
             except KafkaException as ended:
                 self._failed(ended.args[0])
                 return []
-            taken = [message for record in records if (message := self._message(record)) is not None]
+            taken = self._messages(records)
+        taken = taken or self._one(timeout_s)
         # Large ones one by one: what is taken counts for nobody's limit yet.
-        largest = max((len(message.value) for message in taken), default=1)
+        largest = max([len(message.value) for message in taken], default=1)
         self._few = max(1, min(self.at_once, TAKEN_BYTES // max(1, largest)))
         return taken
 
-    def _message(self, record: Record) -> Message | None:
-        error = record.error()
-        if error is not None:
-            self._failed(error)
-            return None
-        timestamp_ms = record.timestamp()[1]
-        headers = record.headers()
-        return Message(
-            record.value() or b"",
-            record.key(),
-            tuple(headers) if headers else (),  # type: ignore[arg-type]  # always pairs when read
-            record.topic() or "",
-            record.partition() or 0,
-            record.offset() or 0,
-            timestamp_ms if timestamp_ms >= 0 else None,
-        )
+    def _messages(self, records: list[Record]) -> list[Message]:
+        messages = []
+        for record in records:
+            error = record.error()
+            if error is None:
+                messages.append(message_of(record))
+            else:
+                self._failed(error)
+        return messages
 
     def hold(self) -> None:
         """Fetch nothing for now; ``fetch`` still has to be called, for rebalances."""
@@ -180,7 +177,7 @@ class Source:
         Raises:
             KafkaException: it could not even be asked.
         """
-        self._consumer.commit(offsets=_offsets(positions), asynchronous=True)
+        self._consumer.commit(offsets=offsets(positions), asynchronous=True)
 
     def commit_and_wait(self, positions: Mapping[Partition, int]) -> None:
         """Commit and return when the broker has it.
@@ -188,7 +185,7 @@ class Source:
         Raises:
             KafkaException: the broker did not take it.
         """
-        for answer in self._consumer.commit(offsets=_offsets(positions), asynchronous=False) or []:
+        for answer in self._consumer.commit(offsets=offsets(positions), asynchronous=False) or []:
             if answer.error is not None:
                 raise KafkaException(answer.error)
 
@@ -200,60 +197,45 @@ class Source:
         """Look after what is waited for: the group's first positions, and a source topic that is missing."""
         if self._unborn:
             self._await_birth()
-        if self._missing_since is None or monotonic() - self._missing_since < self._topic_timeout_s:
-            return
-        try:
-            found = self._consumer.list_topics(self._topic, timeout=5).topics[self._topic].error is None
-        except KafkaException as error:
-            log.warning("cannot ask for topic %s: %s", self._topic, error.args[0].str())
-            self._missing_since = monotonic()
-            return
-        self._missing_since = None
-        if not found:
-            self.fault = Fault(
-                ExitCode.REFUSED,
-                f"source topic {self._topic} does not exist after {self._topic_timeout_s:.0f} s: create it, "
-                "or correct FOGVERSE_SOURCE_TOPIC",
-            )
+        self.fault = self.fault or self._absence.look(self._consumer)
 
     def close(self) -> None:
         """Leave the group, so that others take over at once."""
         self._consumer.close()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._missing_since = None
+        self._absence.ends()
         consumer.incremental_assign(partitions)
-        self._assignment.add(_names(partitions))
+        self._assignment.add(names(partitions))
         if self._birth is not None:
-            self._unborn.update(_names(partitions))
+            self._unborn.update(names(partitions))
         if partitions:
             # A partition that was paused when it was given up comes back paused.
             apply = consumer.pause if self._held or self._birth is not None else consumer.resume
             apply(partitions)
-        log.info("assigned %s; owns %s", _text(_names(partitions)), _text(self._assignment.partitions))
+        log.info("assigned %s; owns %s", text(names(partitions)), text(self._assignment.partitions))
         self._owning()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        names = _names(partitions)
-        self._revoking(names)
-        self._assignment.remove(names)
-        self._paused.difference_update(names)
-        self._unborn.difference_update(names)
-        self._inbox.forget(names)
-        consumer.incremental_unassign(partitions)
-        log.info("revoked %s; owns %s", _text(names), _text(self._assignment.partitions))
+        self._revoking(names(partitions))
+        self._forget(consumer, partitions)
+        log.info("revoked %s; owns %s", text(names(partitions)), text(self._assignment.partitions))
         self._owning()
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        names = _names(partitions)
-        self._losing(names)
-        self._assignment.remove(names)
-        self._paused.difference_update(names)
-        self._unborn.difference_update(names)
-        self._inbox.forget(names)
-        consumer.incremental_unassign(partitions)
-        log.warning("lost %s: this member was taken for dead; others may repeat what was not committed", _text(names))
+        gone = names(partitions)
+        self._losing(gone)
+        self._forget(consumer, partitions)
+        log.warning("lost %s: this member was taken for dead; others may repeat what was not committed", text(gone))
         self._owning()
+
+    def _forget(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        gone = names(partitions)
+        self._assignment.remove(gone)
+        self._paused.difference_update(gone)
+        self._unborn.difference_update(gone)
+        self._inbox.forget(gone)
+        consumer.incremental_unassign(partitions)
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         for partition in partitions or []:
@@ -264,7 +246,7 @@ class Source:
 
     def _await_birth(self) -> None:
         responsible = (self._topic, 0) in self._assignment.partitions
-        if self._birth is not None and not self._birth.over(responsible=responsible, from_first=self._topic_is_new):
+        if self._birth is not None and not self._birth.over(responsible=responsible, from_first=self._absence.was):
             if self._throttle.allows("birth"):
                 log.info("waiting for the group's first positions, which the owner of partition 0 commits")
             return
@@ -283,25 +265,6 @@ class Source:
         if is_refusal(error):
             self.fault = self.fault or Fault(ExitCode.REFUSED, f"the broker refuses the consumer: {error.str()}")
         elif is_unknown_topic(error):
-            if self._missing_since is None:
-                self._missing_since = monotonic()
-                self._topic_is_new = True
-                log.warning(
-                    "source topic %s does not exist (yet): waiting up to %.0f s for it",
-                    self._topic,
-                    self._topic_timeout_s,
-                )
+            self._absence.begins()
         elif self._throttle.allows(error.name()):
             log.warning("consumer: %s", passing(error))
-
-
-def _names(partitions: list[TopicPartition]) -> list[Partition]:
-    return [(p.topic, p.partition) for p in partitions]
-
-
-def _offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:
-    return [TopicPartition(topic, number, offset) for (topic, number), offset in positions.items()]
-
-
-def _text(partitions: list[Partition]) -> str:
-    return " ".join(f"{topic}[{number}]" for topic, number in partitions) or "nothing"

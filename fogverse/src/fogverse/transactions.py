@@ -10,12 +10,13 @@ from time import monotonic
 from confluent_kafka import KafkaError, TopicPartition
 
 from fogverse.assignment import Assignment, Partition, Ticket
+from fogverse.failures import TooLarge, undeliverable
 from fogverse.faults import Fault
 from fogverse.kafka_errors import is_too_large
 from fogverse.message import Output
 from fogverse.offsets import OffsetTracker
 from fogverse.prefix import Done, Prefix
-from fogverse.sink import LIMIT, STALL_S, TooLarge, undeliverable
+from fogverse.sink import LIMIT, STALL_S
 from fogverse.source import Source
 from fogverse.throttle import Throttle
 from fogverse.transactor import Phase, Transactor
@@ -46,7 +47,7 @@ class Transactions:
         transactor: produces.
         assignment: knows which messages still count.
         source: knows this member's standing in the group.
-        finished: called with the ticket of each message that is committed.
+        finished: called with the tickets of messages that are committed.
         dropped: called with the ticket of each that will not be: its partition was given up, or the run ends.
         too_large: gives the dead letter for an output that no broker takes.
         clock: monotonic seconds.
@@ -57,7 +58,7 @@ class Transactions:
         transactor: Transactor,
         assignment: Assignment,
         source: Source,
-        finished: Callable[[Ticket], None],
+        finished: Callable[[list[Ticket]], None],
         dropped: Callable[[Ticket], None],
         too_large: TooLarge,
         clock: Callable[[], float] = monotonic,
@@ -203,7 +204,7 @@ class Transactions:
             self._transactor.acknowledged.popleft()()
         for done in inside:
             self._count(done.outputs, -1)
-            self._finished(done.ticket)
+        self._finished([done.ticket for done in inside])
 
     def _aborted(self) -> None:
         self._not_before = self._clock() + BACK_OFF_S
