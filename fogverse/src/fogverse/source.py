@@ -128,8 +128,8 @@ class Source:
         Serves rebalances and answers to commits on the way.
         """
         taken: list[Message] = []
-        few = min(self._few, self.at_once)
-        if few > 1 and not self._held:
+        few = 1 if self._held else min(self._few, self.at_once)
+        if few > 1:
             try:
                 # With a time it would wait until there are so many.
                 records = self._consumer.consume(few, 0)
@@ -137,7 +137,8 @@ class Source:
                 self._failed(ended.args[0])
                 return []
             taken = self._messages(records)
-        taken = taken or self._one(timeout_s)
+        if few == 1 or (timeout_s > 0 and not taken):
+            taken = self._one(timeout_s)
         # Large ones one by one: what is taken counts for nobody's limit yet.
         largest = max([len(message.value) for message in taken], default=1)
         self._few = max(1, min(self.at_once, TAKEN_BYTES // max(1, largest)))
