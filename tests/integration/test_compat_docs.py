@@ -150,9 +150,9 @@ def test_using_master(pages: Pages, tmp_path: Path) -> None:
         over.set()
         feeding.join()
         producer.flush(10)
-    numbers = pages.counted()[-1]
-    # a quarter, give or take what the edges of an interval of few seconds cut off
-    assert 0.1 < numbers["output_per_s"] / numbers["input_per_s"] < 0.6
+    # a quarter, but for the intervals of two seconds whose edges cut something off
+    shares = [numbers["output_per_s"] / numbers["input_per_s"] for numbers in pages.counted()]
+    assert any(0.1 < share < 0.5 for share in shares), shares
 
 
 def write_inventory(folder: Path, bootstrap: str) -> Path:

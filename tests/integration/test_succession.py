@@ -114,8 +114,9 @@ def test_orders_hold_over_the_change_of_the_master_and_expire(fleet: Fleet) -> N
         assert "looked at again" in explained
         fleet.orchestrator("resume", "slow")
         settled(second, after=len(second.lines))
+        seen = len(second.lines)
         fleet.orchestrator("pause", "slow", "--for", "4s")
-        second.wait_for("slow: paused", after=len(second.lines))
+        second.wait_for("slow: paused", after=seen)
         settled(second, after=len(second.lines))
         refused = fleet.orchestrator("scale", "slow", "3", check=False)
         assert refused.returncode == 2
