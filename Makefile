@@ -33,7 +33,8 @@ unit: setup  ## the fast tests: seconds
 	$(VENV)/python -m pytest -q tests/unit tests/property
 
 integration: setup  ## the tests on a real broker and on simulated devices: minutes
-	$(VENV)/python -m pytest -q -n 2 --dist loadgroup tests/integration
+	$(VENV)/python -m pytest -q -n 2 --dist loadgroup -m "not alone" tests/integration
+	$(VENV)/python -m pytest -q -m alone tests/integration
 
 benchmarks: setup  ## all benchmarks; each prints a ratio against a named alternative
 	$(VENV)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[benchmarks,picture]'

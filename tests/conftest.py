@@ -19,13 +19,18 @@ with warnings.catch_warnings():
     from orchestrator.project import PROJECT
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a run with two processes have one for the simulated devices and one for everything else.
+#: Modules with simulated devices that are short enough to run beside the long ones.
+BESIDE = frozenset({"test_scaling", "test_unit_lifecycle", "test_lab_devices", "test_probe"})
 
-    Both wait for timers most of the time. Two sets of devices side by side would wait for the processor instead.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Part the tests between the two processes of `make integration`, about evenly.
+
+    Most wait for timers most of the time; more than two sets of devices would wait for the processor instead.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("devices" if item.get_closest_marker("lab") else "others"))
+        long = item.get_closest_marker("lab") is not None and item.path.stem not in BESIDE
+        item.add_marker(pytest.mark.xdist_group("devices" if long else "others"))
 
 
 @pytest.fixture(scope="session")

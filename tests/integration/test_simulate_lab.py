@@ -22,7 +22,7 @@ from lab.inventory import write
 from lab.netns import entered
 from lab.prepare import prepare
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(420)]
 
 PROJECT = Path(__file__).parents[2]
 PROGRAM = [str(Path(sys.executable).parent / "orchestrator")]
