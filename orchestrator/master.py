@@ -159,7 +159,7 @@ class Master:
         self._take_steps()
         due = [state for state in self.watch.states.values() if now >= state.next_at]
         for state, decision in self.watch.decide(due):
-            state.next_at = now + state.rule.refresh_s
+            state.next_at = state.beat_after(now)
             self._announce(decision, state.row_of(decision))
             self._enter("memory", decision.service, state.memory.as_dict())
             if decision.direction == "up":

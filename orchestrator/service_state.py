@@ -98,6 +98,11 @@ class ServiceState:
             self.row = (decision.kind, decision.at)
         return self.row[1]
 
+    def beat_after(self, now: float) -> float:
+        """When the next decision is due: a beat after this one was, so that late ticks do not make the beat slower."""
+        beat_s = self.rule.refresh_s
+        return self.next_at + beat_s if now - self.next_at < beat_s else now + beat_s
+
     def remember(self, **changes: float | None) -> None:
         """Change the memory; only the loop's thread may."""
         self.memory = replace(self.memory, **changes)  # type: ignore[arg-type]  # field names are checked by replace

@@ -15,6 +15,7 @@ from orchestrator.core.device import Device
 from orchestrator.core.instance import Instance
 from orchestrator.core.memory import Memory
 from orchestrator.core.override import Override
+from orchestrator.core.policy_settings import RatioSettings
 from orchestrator.core.service import Service
 from orchestrator.devices import Devices
 from orchestrator.inventory import Inventory
@@ -136,3 +137,11 @@ def test_who_runs_in_whose_place_is_known_to_the_next_master() -> None:
     assert mine.care.stand_ins == {Instance("slow", "pi-1", 1): Instance("slow", "pi-2", 1)}
     take_over({"slow": mine}, devices(), [], [replaced, step("surplus", 6.0)], since=0)
     assert mine.care.stand_ins == {}
+
+
+@pytest.mark.parametrize(("due", "now", "then"), [(100.0, 100.9, 160.0), (100.0, 100.0, 160.0), (0.0, 500.0, 560.0)])
+def test_late_ticks_do_not_make_the_beat_of_decisions_slower(due: float, now: float, then: float) -> None:
+    mine = state()
+    mine.rule = rule_for(mine.service.model_copy(update={"policy": RatioSettings(refresh_s=60)}), Settings())
+    mine.next_at = due
+    assert mine.beat_after(now) == then
