@@ -26,8 +26,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(420)]
 
 PROJECT = Path(__file__).parents[2]
 PROGRAM = [str(Path(sys.executable).parent / "orchestrator")]
+#: The delays are no multiples of the interval: else a tenth of a second decides in which of two a start is allowed.
 SETTINGS = {
-    "input_output_refresh_rate": 5, "window_max_second": 60, "deploy_delay": 15, "heartbeat_deploy_delay": 12,
+    "input_output_refresh_rate": 5, "window_max_second": 60, "deploy_delay": 12, "heartbeat_deploy_delay": 9,
     "proof_deadline": 30,
 }  # fmt: skip
 SERVICE = {
