@@ -74,7 +74,6 @@ class Master:
         self._inventory = inventory
         self._settings = settings
         self._clock = clock
-        self._open_cluster = open_cluster
         self._cluster = open_cluster()
         self._ledger = ledger
         self._lock = threading.Lock()  # guards the marks and the ledger's buffer, which action threads add to

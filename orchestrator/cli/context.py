@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from orchestrator import netns
+from orchestrator.core.service import Service
 from orchestrator.errors import NamespaceMissing
 from orchestrator.inventory import Inventory, read
 from orchestrator.project import PROJECT
@@ -81,6 +82,18 @@ def open_context(options: Options, environ: Mapping[str, str] = os.environ) -> C
     if inventory.netns:
         enter_namespace(inventory.netns)
     return Context(PROJECT, inventory, settings)
+
+
+def service_named(context: Context, name: str) -> Service:
+    """The service of the inventory.
+
+    Raises:
+        click.UsageError: there is none of that name; it lists those there are.
+    """
+    found = {service.name: service for service in context.inventory.services}
+    if name not in found:
+        raise click.UsageError(f"no service {name!r} in the inventory; there are: {', '.join(found)}")
+    return found[name]
 
 
 def enter_namespace(name: str) -> None:

@@ -6,7 +6,7 @@ import re
 
 import click
 
-from orchestrator.cli.context import Options, open_context
+from orchestrator.cli.context import Options, open_context, service_named
 from orchestrator.errors import DeviceFailed
 from orchestrator.ssh.ask import ask
 
@@ -30,9 +30,8 @@ def logs(options: Options, device: str, service: str | None, lines: int) -> None
     inventory = context.inventory
     if device not in inventory.connections:
         raise click.UsageError(f"no device {device!r}; the inventory has: {', '.join(inventory.connections)}")
-    names = [found.name for found in inventory.services]
-    if service is not None and service not in names:
-        raise click.UsageError(f"no service {service!r} in the inventory; there are: {', '.join(names)}")
+    if service is not None:
+        service_named(context, service)
     script = _SCRIPT.format(lines=lines, unit=f"fogverse-{service or '*'}@*.service")
     asked = ask([(inventory.connections[device], script)], inventory.known_hosts, context.settings.ssh_timeout)
     answer = asked[device].answer

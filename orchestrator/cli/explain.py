@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.broker import ledger
-from orchestrator.cli.context import Options, open_context
-from orchestrator.cli.orders import service_named
+from orchestrator.cli.context import Options, open_context, service_named
 from orchestrator.cli.tables import clock_time, number, styled
 from orchestrator.errors import OrchestratorError
 from orchestrator.explanation import Explanation, figures, span

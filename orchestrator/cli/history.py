@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from orchestrator.broker import ledger
-from orchestrator.cli.context import Options, open_context
+from orchestrator.cli.context import Options, open_context, service_named
 from orchestrator.cli.tables import history_line
 
 
@@ -24,9 +24,8 @@ from orchestrator.cli.tables import history_line
 def history(options: Options, service: str | None, last: int, *, changes: bool, as_json: bool) -> None:
     """List what was decided and done, oldest first, for SERVICE or for all."""
     context = open_context(options)
-    names = [s.name for s in context.inventory.services]
-    if service is not None and service not in names:
-        raise click.UsageError(f"no service {service!r} in the inventory; there are: {', '.join(names)}")
+    if service is not None:
+        service_named(context, service)
     entries = ledger.read(context.inventory.kafka.client_options(), context.settings.ledger_topic)
     chosen = [
         entry

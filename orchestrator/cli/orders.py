@@ -13,11 +13,10 @@ from orchestrator.broker import ledger
 from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.ledger import Entry, Ledger
 from orchestrator.broker.topics import create_topics
-from orchestrator.cli.context import Context, Options, open_context
+from orchestrator.cli.context import Context, Options, open_context, service_named
 from orchestrator.cli.duration import Duration
 from orchestrator.cli.tables import clock_time
 from orchestrator.core.override import Override
-from orchestrator.core.service import Service
 from orchestrator.errors import BrokerUnreachable
 
 _ACKNOWLEDGED_S = 10.0
@@ -69,18 +68,6 @@ def resume(options: Options, service: str) -> None:
     service_named(context, service)
     _order(context, service, "none", 0)
     click.echo(f"{service}: its policy decides again; {_who_follows(context)}")
-
-
-def service_named(context: Context, name: str) -> Service:
-    """The service of the inventory.
-
-    Raises:
-        click.UsageError: there is none of that name; it lists those there are.
-    """
-    found = {service.name: service for service in context.inventory.services}
-    if name not in found:
-        raise click.UsageError(f"no service {name!r} in the inventory; there are: {', '.join(found)}")
-    return found[name]
 
 
 def _order(
