@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from fogverse import Executor, ExitCode
@@ -29,6 +29,7 @@ from lab.broker import LocalBroker
 pytestmark = pytest.mark.broker
 
 EXAMPLE = Path(model.__file__).parents[1]
+LEADER_IS_COMING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 
 
 class Topics:
@@ -47,10 +48,18 @@ class Topics:
     def sizes(self, topic: str) -> dict[int, int]:
         """Messages in each partition."""
         partitions = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return {
-            partition: self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
-            for partition in partitions
-        }
+        return {partition: self._end(TopicPartition(topic, partition)) for partition in partitions}
+
+    def _end(self, partition: TopicPartition) -> int:
+        """The end offset; a partition that was just made has no leader for a moment."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(partition, timeout=10)[1]
+            except KafkaException as error:
+                if error.args[0].code() not in LEADER_IS_COMING or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def read(self, topic: str, count: int, timeout_s: float = 60) -> list[dict[str, Any]]:
         """The first ``count`` messages."""
