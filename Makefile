@@ -2,7 +2,7 @@
 VENV := .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 
-.PHONY: help setup demo test check lint types unit integration benchmarks clean
+.PHONY: help setup demo test check lint types unit integration molecule benchmarks clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -14,7 +14,7 @@ setup:  ## install what is needed; reuses what is there
 demo: setup  ## the main job, live: an overload makes the orchestrator start one more consumer
 	@$(VENV)/orchestrator lab demo
 
-test: check unit integration  ## all quality gates and all tests
+test: check unit integration molecule  ## all quality gates and all tests
 	@echo "make test: all gates and tests passed"
 
 check: setup lint types  ## the quality gates alone
@@ -23,7 +23,7 @@ lint:
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/yamllint --strict .
-	$(VENV)/ansible-lint --offline --profile production playbooks roles
+	$(VENV)/ansible-lint --offline --profile production playbooks roles tests/molecule
 
 types:
 	$(VENV)/mypy
@@ -35,6 +35,10 @@ unit: setup  ## the fast tests: seconds
 integration: setup  ## the tests on a real broker and on simulated devices: minutes
 	$(VENV)/python -m pytest -q -n 2 --dist loadgroup -m "not alone" tests/integration
 	$(VENV)/python -m pytest -q -m alone tests/integration
+
+molecule: export MOLECULE_GLOB = tests/molecule/*/molecule.yml
+molecule: setup  ## the tests of the roles, each on simulated devices of its own: two minutes
+	$(VENV)/molecule test --all
 
 benchmarks: setup  ## all benchmarks; each prints a ratio against a named alternative
 	$(VENV)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[benchmarks,picture]'
