@@ -8,16 +8,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab import files
 from lab.commands import require_programs, require_root, run
+from lab.emulation import MACHINES, emulate, own
 from lab.errors import LabError
 from lab.locks import locked
 from lab.mounts import mounts
 
-_SUITE = "bookworm"
-_ARCHITECTURE = "amd64"
 _PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "python3", "python3-apt",
     "iproute2", "procps", "ca-certificates",
@@ -41,17 +41,51 @@ _FILES = {
     "etc/ssh/sshd_config.d/lab.conf": "HostKey /etc/ssh/ssh_host_ed25519_key\nUseDNS no\n"
     "PasswordAuthentication no\nMaxStartups 100\nMaxSessions 100\n",
 }
+#: What QEMU does not do for systemd: credentials, and namespaces of IPC and of users. Units that ask for them end with
+#: "Invalid argument" or "Input/output error".
+_EMULATED_FILES = {
+    "etc/systemd/system/service.d/emulated.conf": "[Service]\nLoadCredential=\nSetCredential=\nImportCredential=\n"
+    "PrivateIPC=no\nPrivateUsers=no\n",
+}
 #: The user of a fresh Raspberry Pi.
 USER = "pi"
 
-_MMDEBSTRAP = [
-    "mmdebstrap", "--variant=minbase", f"--architectures={_ARCHITECTURE}", f"--include={','.join(_PACKAGES)}",
-    *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
-]  # fmt: skip
 _USERADD = ["useradd", "--create-home", "--shell", "/bin/bash", "--groups", "sudo", USER]
 
 
-def build(folder: Path, say: Callable[[str], None] = lambda _line: None) -> Path:
+@dataclass(frozen=True)
+class Recipe:
+    """What a root file system is made of.
+
+    Attributes:
+        architecture: by Debian's name, ``amd64`` or ``arm64``; another one than the machine's is emulated.
+        suite: Debian's release.
+    """
+
+    architecture: str
+    suite: str = "bookworm"
+
+    @property
+    def command(self) -> list[str]:
+        """Fetches and unpacks the packages; suite, folder and sources are to follow."""
+        return [
+            "mmdebstrap", "--variant=minbase", f"--architectures={self.architecture}",
+            f"--include={','.join(_PACKAGES)}", *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
+        ]  # fmt: skip
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Files that are written into it, by path."""
+        return _FILES if self.architecture == own() else _FILES | _EMULATED_FILES
+
+    @property
+    def key(self) -> str:
+        """Changes whenever the content of the root file system is meant to."""
+        recipe = json.dumps([self.suite, self.command, _MASKED, self.files, _USERADD], sort_keys=True)
+        return hashlib.sha256(recipe.encode()).hexdigest()[:12]
+
+
+def build(folder: Path, say: Callable[[str], None] = lambda _line: None, architecture: str | None = None) -> Path:
     """Build the root file system in ``folder``, unless this very one is there; returns where it is.
 
     A changed recipe makes a new one beside the old, which is removed once no device uses it.
@@ -59,59 +93,58 @@ def build(folder: Path, say: Callable[[str], None] = lambda _line: None) -> Path
     Args:
         folder: holds one folder for each recipe, and the log of the last build.
         say: told what takes long.
+        architecture: ``amd64`` or ``arm64``; this machine's own unless given.
 
     Raises:
         LabError: not root, a program is missing, or the packages could not be fetched.
     """
-    root = folder.absolute() / recipe_key()
-    if root.is_dir():
+    recipe = Recipe(architecture or own())
+    root = folder.absolute() / recipe.key
+    emulated = recipe.architecture != own()
+    if root.is_dir() and not emulated:
         return root
     require_root()
-    require_programs(["mmdebstrap"])
-    with locked(folder / "lock", timeout_s=600):
+    emulate(recipe.architecture)
+    require_programs(["mmdebstrap", *(["arch-test"] if emulated else [])])
+    with locked(folder / "lock", timeout_s=1200 if emulated else 600):
         if not root.is_dir():
-            say("building the devices' root file system (about 30 s, once)")
+            takes = "some minutes" if emulated else "about 30 s"
+            say(f"building the devices' root file system for {recipe.architecture} ({takes}, once)")
             aside = root.with_suffix(".new")
             shutil.rmtree(aside, ignore_errors=True)
-            _bootstrap(aside, folder / "build.log")
-            _furnish(aside)
+            _bootstrap(recipe, aside, folder / "build.log")
+            _furnish(recipe, aside)
             aside.rename(root)
-            _remove_unused(folder, keep=root)
+            _remove_unused(folder, keep={Recipe(known).key for known in MACHINES})
     return root
 
 
-def recipe_key() -> str:
-    """Changes whenever the content of the root file system is meant to."""
-    recipe = json.dumps([_SUITE, _MMDEBSTRAP, _MASKED, _FILES, _USERADD], sort_keys=True)
-    return hashlib.sha256(recipe.encode()).hexdigest()[:12]
-
-
-def _bootstrap(root: Path, log: Path) -> None:
+def _bootstrap(recipe: Recipe, root: Path, log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         done = subprocess.run(
-            [*_MMDEBSTRAP, _SUITE, str(root), *_sources()],
+            [*recipe.command, recipe.suite, str(root), *_sources(recipe.suite)],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
         )  # fmt: skip
     if done.returncode:
         raise LabError(f"mmdebstrap failed, see {log}:\n{files.tail(log)}")
 
 
-def _sources() -> list[str]:
+def _sources(suite: str) -> list[str]:
     """The machine's own package sources where they fit, as it may reach no others; else mmdebstrap's default."""
     release = Path("/etc/os-release").read_text(encoding="utf-8")
-    if f"VERSION_CODENAME={_SUITE}" not in release.splitlines():
+    if f"VERSION_CODENAME={suite}" not in release.splitlines():
         return []
     candidates = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
     return [str(source) for source in candidates if source.is_file() and source.stat().st_size][:1]
 
 
-def _furnish(root: Path) -> None:
+def _furnish(recipe: Recipe, root: Path) -> None:
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     run(["chroot", str(root), *_USERADD])
-    for name, content in _FILES.items():
+    for name, content in recipe.files.items():
         files.write(root / name, content)
     (root / "etc/sudoers.d/pi").chmod(0o440)
     (root / "etc/machine-id").chmod(0o444)
@@ -121,10 +154,10 @@ def _furnish(root: Path) -> None:
         link.symlink_to("/dev/null")
 
 
-def _remove_unused(folder: Path, keep: Path) -> None:
+def _remove_unused(folder: Path, keep: set[str]) -> None:
     used = " ".join(mount.options for mount in mounts())
     for old in folder.iterdir():
-        if old.is_dir() and old != keep and str(old.absolute()) not in used:
+        if old.is_dir() and old.name not in keep and str(old.absolute()) not in used:
             shutil.rmtree(old)
 
 

@@ -15,6 +15,7 @@ from lab import inventory as lab_inventory
 from lab import netns
 from lab.base import build
 from lab.commands import require_root
+from lab.emulation import MACHINES
 from lab.errors import LabError
 from lab.fleet import Lab
 from lab.jars import collect
@@ -47,20 +48,23 @@ def _device(command: _Command) -> _Command:
 @click.option(
     "--cpu", type=click.IntRange(1), default=25, show_default=True, help="Percent of one core for each new device."
 )
+@click.option(
+    "--architecture", type=click.Choice(sorted(MACHINES)), help="Of each new device; this machine's unless told."
+)
 @click.option("--no-kafka", is_flag=True, help="Start no broker.")
 @click.option(
     "--inventory", type=PATH, default=PROJECT / "inventory/lab", show_default="inventory/lab", help="Where to write it."
 )
 @folder_option
-def up(devices: int, cpu: int, *, no_kafka: bool, inventory: Path, folder: Path) -> None:
+def up(devices: int, cpu: int, *, architecture: str | None, no_kafka: bool, inventory: Path, folder: Path) -> None:
     """Start devices pi-1, pi-2, ..., a broker, and write their inventory.
 
     What runs already is kept; what is off, cut or frozen is brought back. The first time takes a minute,
-    for packages and jars are collected then.
+    for packages and jars are collected then; for devices of an architecture that is emulated, some minutes.
     """
     require_root()
     jars = None if no_kafka else collect(folder / "jars", click.echo)
-    place = Lab(folder, build(folder / "base", click.echo))
+    place = Lab(folder, build(folder / "base", click.echo, architecture))
     place.up(devices, cpu, say=click.echo)
     if jars is not None:
         place.broker(jars).up()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from lab.base import recipe_key
+from lab.base import Recipe
+from lab.emulation import own
 from lab.errors import LabError
 from lab.fleet import Lab
 from orchestrator.project import PROJECT
@@ -32,4 +33,4 @@ class LabGroup(click.Group):
 
 def at(folder: Path) -> Lab:
     """The lab in a folder, up or not."""
-    return Lab(folder, folder / "base" / recipe_key())
+    return Lab(folder, folder / "base" / Recipe(own()).key)
