@@ -15,7 +15,8 @@ import json
 import os
 import sys
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def pack(artifact: Path, into: Path) -> Artifact:
     """Pack a folder into ``into/<checksum>.tar.gz``; a wheel is an archive already and stays as it is.
 
     Left out: ``__pycache__``, and files and folders whose name starts with a dot. Nothing is written
-    when the archive of this content is there already.
+    when the archive of this content is there already, and whole.
 
     Raises:
         ArtifactError: the path does not exist, is empty or holds something that cannot be shipped.
@@ -70,7 +71,7 @@ def pack(artifact: Path, into: Path) -> Artifact:
     if artifact.suffix == ".whl":
         return Artifact(digest, tarball=None, requirements=None, wheel=str(artifact.resolve()))
     tarball = into.resolve() / f"{digest}.tar.gz"
-    if not tarball.exists():
+    if not _holds(tarball, digest):
         write_tarball(members, tarball)
     requirements = artifact / REQUIREMENTS
     return Artifact(
@@ -83,13 +84,7 @@ def pack(artifact: Path, into: Path) -> Artifact:
 
 def content_checksum(members: Iterator[tuple[str, Path]]) -> str:
     """Checksum over pairs of relative path and file, which must come sorted."""
-    digest = hashlib.sha256()
-    for name, path in members:
-        # Lengths keep two different trees from giving the same stream of bytes.
-        content = path.read_bytes()
-        digest.update(f"{len(name)} {name} {len(content)} ".encode())
-        digest.update(content)
-    return digest.hexdigest()[:CHECKSUM_DIGITS]
+    return _checksum((name, path.read_bytes()) for name, path in members)
 
 
 def folder_members(folder: Path) -> list[tuple[str, Path]]:
@@ -134,6 +129,28 @@ def write_tarball(members: list[tuple[str, Path]], tarball: Path) -> None:
             entry.mode = 0o644
             archive.addfile(entry, io.BytesIO(content))
     partial.replace(tarball)
+
+
+def _checksum(contents: Iterable[tuple[str, bytes]]) -> str:
+    digest = hashlib.sha256()
+    for name, content in contents:
+        # Lengths keep two different trees from giving the same stream of bytes.
+        digest.update(f"{len(name)} {name} {len(content)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()[:CHECKSUM_DIGITS]
+
+
+def _holds(tarball: Path, digest: str) -> bool:
+    """Whether an archive is there and has the content that its name promises: what is damaged must not be pushed."""
+    try:
+        with gzip.open(tarball) as raw, tarfile.open(fileobj=raw) as archive:
+            files = ((member.name, archive.extractfile(member)) for member in archive)
+            found = _checksum((name, file.read()) for name, file in files if file is not None)
+            while raw.read(1 << 20):
+                pass  # to the end, where gzip's own checksum is
+        return found == digest
+    except (OSError, EOFError, tarfile.TarError, zlib.error):
+        return False
 
 
 def _members(artifact: Path) -> Iterator[tuple[str, Path]]:

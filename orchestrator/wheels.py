@@ -12,33 +12,26 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from orchestrator import artifact, runtime
+from packaging.requirements import Requirement
+
+from orchestrator import artifact, conditions, pip, runtime
+from orchestrator.device_platform import NEWEST_GLIBC, Platform, WheelsError
 from orchestrator.errors import OrchestratorError
 
-#: Architectures (as ``uname -m`` spells them) for which the runtime's Kafka client has wheels.
-ARCHITECTURES = ("x86_64", "aarch64")
-#: The newest C library that a wheel may ask for: Debian 12, Ubuntu 23.04 and later have at least this.
-NEWEST_GLIBC = 28
-OLDEST_GLIBC = 5
 #: Which files of a bundle are installed: one requirement a line, local wheels by their file name.
 INSTALL_LIST = "install.txt"
-
-
-class WheelsError(OrchestratorError):
-    """The wheels cannot be had. The text says what to change."""
+#: How often what was collected may turn out to need more, for a reason that pip does not see here.
+_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +40,18 @@ class Bundle:
 
     Attributes:
         checksum: first 12 hex digits of the SHA-256 over everything that was asked for.
+        content: first 12 hex digits of the SHA-256 of the archive: what asks for it in other words has the same.
         tarball: absolute path of the archive: the wheels, pip's own wheel and ``install.txt``.
         wheels: their file names, sorted; pip's own included.
+        megabytes: size of the archive, in units of 10^6 bytes.
         cached: True when nothing had to be fetched or built.
     """
 
     checksum: str
+    content: str
     tarball: str
     wheels: tuple[str, ...]
+    megabytes: float
     cached: bool
 
 
@@ -63,16 +60,14 @@ class Request:
     """What is to be installed, and for which platform.
 
     Attributes:
-        python: the device's Python, ``major.minor``.
-        arch: the device's architecture, one of :data:`ARCHITECTURES`.
+        platform: the device's.
         requirements: requirement files.
         sources: project folders that are built here; pure Python, so one wheel fits every device.
         wheels: wheels that exist already.
         constraints: file of exact versions, None for the newest that fit.
     """
 
-    python: str
-    arch: str
+    platform: Platform
     requirements: tuple[Path, ...] = ()
     sources: tuple[Path, ...] = ()
     wheels: tuple[Path, ...] = ()
@@ -82,16 +77,9 @@ class Request:
         """Name of this request's bundle in the cache.
 
         Raises:
-            WheelsError: something that was named does not exist, or the platform has no wheels.
+            WheelsError: something that was named does not exist.
         """
-        if self.arch not in ARCHITECTURES:
-            raise WheelsError(
-                f"no wheels of the Kafka client exist for {self.arch}: a device needs a 64-bit system "
-                f"({' or '.join(ARCHITECTURES)}); on a Raspberry Pi install the 64-bit Raspberry Pi OS"
-            )
-        if not re.fullmatch(r"3\.\d+", self.python):
-            raise WheelsError(f"{self.python!r} is not a Python version: write major.minor, such as 3.11")
-        digest = hashlib.sha256(f"{self.python} {self.arch} {_pip_version()}\n".encode())
+        digest = hashlib.sha256(f"{self.platform} {NEWEST_GLIBC} {pip.version()}\n".encode())
         for path in (*self.requirements, *self.wheels, *([self.constraints] if self.constraints else [])):
             if not path.is_file():
                 raise WheelsError(f"{path} is not a file: correct the path, relative ones start at {Path.cwd()}")
@@ -104,92 +92,95 @@ class Request:
 def collect(request: Request, into: Path) -> Bundle:
     """Collect the wheels of a request into ``into/<checksum>.tar.gz``; cached.
 
-    Two runs at once wait for each other: the second finds the first one's result.
+    An archive that is not as it was written is collected anew. Two runs at once wait for each other: the
+    second finds the first one's result.
 
     Raises:
         WheelsError: a wheel does not exist for the platform, or the registry cannot be reached.
     """
+    into.mkdir(parents=True, exist_ok=True)
     checksum = request.checksum()
-    tarball, listing = into.resolve() / f"{checksum}.tar.gz", into.resolve() / f"{checksum}.json"
-    if not (listing.exists() and tarball.exists()):
-        into.mkdir(parents=True, exist_ok=True)
-        with _alone(into / f".{checksum}.lock"):
-            if not (listing.exists() and tarball.exists()):
-                wheels = _fetch(request, tarball)
-                partial = listing.with_suffix(f".{os.getpid()}")
-                partial.write_text(json.dumps(wheels))
-                partial.replace(listing)
-                return Bundle(checksum, str(tarball), tuple(wheels), cached=False)
-    return Bundle(checksum, str(tarball), tuple(json.loads(listing.read_text())), cached=True)
+    tarball = into.resolve() / f"{checksum}.tar.gz"
+    if found := _cached(checksum, tarball):
+        return found
+    with _alone(into / f".{checksum}.lock"):
+        if found := _cached(checksum, tarball):
+            return found
+        wheels = _fetch(request, tarball)
+        listing = _listing(tarball)
+        partial = listing.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({"sha256": _digest(tarball), "wheels": wheels}))
+        partial.replace(listing)
+        return _bundle(checksum, tarball, wheels, _digest(tarball), cached=False)
 
 
-def platforms(arch: str) -> list[str]:
-    """Wheel platform tags that a device of this architecture can load, newest first."""
-    return [f"manylinux_2_{minor}_{arch}" for minor in range(NEWEST_GLIBC, OLDEST_GLIBC - 1, -1)] + [
-        f"manylinux2014_{arch}",
-        f"linux_{arch}",
-    ]
+def _cached(checksum: str, tarball: Path) -> Bundle | None:
+    """The bundle of an earlier run, if its archive is whole: what is damaged must not reach a device."""
+    try:
+        noted = json.loads(_listing(tarball).read_text())
+        digest = _digest(tarball)
+        if noted["sha256"] == digest:
+            return _bundle(checksum, tarball, noted["wheels"], digest, cached=True)
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+    return None
+
+
+def _bundle(checksum: str, tarball: Path, wheels: list[str], digest: str, *, cached: bool) -> Bundle:
+    content = digest[: artifact.CHECKSUM_DIGITS]
+    megabytes = round(tarball.stat().st_size / 1e6, 1)
+    return Bundle(checksum, content, str(tarball), tuple(wheels), megabytes, cached)
+
+
+def _listing(tarball: Path) -> Path:
+    return tarball.with_name(tarball.name.replace(".tar.gz", ".json"))
+
+
+def _digest(tarball: Path) -> str:
+    with tarball.open("rb") as archive:
+        return hashlib.file_digest(archive, "sha256").hexdigest()
 
 
 def _fetch(request: Request, tarball: Path) -> list[str]:
     """Let pip do the work in a temporary folder, then write the archive. Returns the wheels' names."""
+    lines = [line for file in request.requirements for line in conditions.read_requirements(file)]
     with tempfile.TemporaryDirectory(prefix=".collect-", dir=tarball.parent) as scratch:
         folder = Path(scratch)
         for source in request.sources:
             # Absolute, since pip would take 'fogverse' for a package of the registry.
             # Without isolation pip does not have to fetch the build tools, if they are here.
             isolation = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
-            _pip(["wheel", "--no-deps", *isolation, "--wheel-dir", scratch, str(source.resolve())], request)
+            build = ["wheel", "--no-deps", *isolation, "--wheel-dir", scratch, str(source.resolve())]
+            pip.run(build, request.platform)
         for wheel in request.wheels:
             shutil.copy(wheel, folder)
-        local = sorted(path.name for path in folder.glob("*.whl"))
-        install = [f"./{name}" for name in local]
-        for requirements in request.requirements:
-            install += _requirement_lines(requirements)
+        local = sorted(folder.glob("*.whl"))
+        _download(request, folder, local, conditions.applying(lines, request.platform))
+        pip.run(["download", "--dest", scratch, "--no-deps", f"pip=={pip.version()}"], request.platform)
+        install = [*(f"./{wheel.name}" for wheel in local), *lines]
         (folder / INSTALL_LIST).write_text("".join(f"{line}\n" for line in install))
-        target = [flag for tag in platforms(request.arch) for flag in ("--platform", tag)]
-        _pip(
-            ["download", "--dest", scratch, "--only-binary", ":all:", "--python-version", request.python]
-            + ["--implementation", "cp", *target]
-            + (["--constraint", str(request.constraints)] if request.constraints else [])
-            + [str(folder / name) for name in local]
-            + [flag for path in request.requirements for flag in ("--requirement", str(path))],
-            request,
-        )
-        _pip(["download", "--dest", scratch, "--no-deps", f"pip=={_pip_version()}"], request)
         artifact.write_tarball(artifact.folder_members(folder), tarball)
         return sorted(path.name for path in folder.glob("*.whl"))
 
 
-def _pip(arguments: list[str], request: Request) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line.strip() for line in (done.stderr or done.stdout).strip().splitlines()]
-        errors = [line for line in lines if re.match(r"ERROR: |\w*Error: ", line)] or lines[-3:]
-        raise WheelsError(
-            f"pip {arguments[0]} for Python {request.python} on {request.arch} failed: {' '.join(errors)} "
-            "(wheels are collected on this machine, which needs a registry the first time; a package without "
-            "a wheel for the device has to be replaced, or built once and listed by its path)"
-        )
-
-
-def _pip_version() -> str:
-    try:
-        return importlib.metadata.version("pip")
-    except importlib.metadata.PackageNotFoundError as missing:
-        raise WheelsError(
-            f"pip is missing in {sys.prefix}: run '{sys.executable} -m ensurepip', or 'make setup'"
-        ) from missing
-
-
-def _requirement_lines(requirements: Path) -> list[str]:
-    """Requirements without comments; options such as ``-r`` or ``--index-url`` are refused."""
-    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in requirements.read_text().splitlines()]
-    for line in lines:
-        if line.startswith("-"):
-            raise WheelsError(f"{requirements}: {line!r}: only packages may be listed, no options of pip")
-    return [line for line in lines if line]
+def _download(request: Request, folder: Path, local: list[Path], wanted: list[Requirement]) -> None:
+    """Fetch what is wanted and everything that it needs on the device, also what it would not need here."""
+    roots = [*wanted, *(Requirement(conditions.read_metadata(wheel).name) for wheel in local)]
+    options = ["--dest", str(folder), "--only-binary", ":all:", "--implementation", "cp"]
+    options += ["--python-version", request.platform.python]
+    options += [flag for tag in request.platform.tags() for flag in ("--platform", tag)]
+    options += ["--constraint", str(request.constraints)] if request.constraints else []
+    more: list[Requirement] = []
+    for _ in range(_ROUNDS):
+        asked = [*map(str, local), *(str(line) for line in (*wanted, *more))]
+        if asked:
+            pip.run(["download", *options, *asked], request.platform)
+        absent = conditions.missing(folder, roots, request.platform)
+        if not absent:
+            return
+        more += absent
+    names = ", ".join(str(requirement) for requirement in absent)
+    raise WheelsError(f"wheels for {request.platform} still need {names}: list these in the requirements")
 
 
 @contextlib.contextmanager
@@ -226,8 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _collected(options: argparse.Namespace) -> dict[str, object]:
     request = Request(
-        python=options.python,
-        arch=options.arch,
+        platform=Platform(options.python, options.arch),
         requirements=tuple(options.requirement),
         sources=tuple(options.source),
         wheels=tuple(options.wheel),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.checks.line import Line, State, counted
+from orchestrator.device_platform import ARCHITECTURES
 from orchestrator.inventory import Connection, Inventory
 from orchestrator.ssh.probe import Probe
 
@@ -16,8 +17,6 @@ CLOCK_S = 2.0
 DISK_MB = 300
 #: The runtime needs it.
 PYTHON = (3, 11)
-#: Machines that confluent-kafka has wheels for.
-ARCHITECTURES = ("x86_64", "aarch64")
 
 _PLATFORM = re.compile(r"(x86_64|aarch64|armv7l|armv6l|i686)")
 
@@ -93,7 +92,7 @@ def _failures(connection: Connection, probe: Probe, code: Mapping[str, frozenset
         )
     wanted = ".".join(str(part) for part in PYTHON)
     if probe.python is None:
-        found.append(("python3 is missing", "on the device: sudo apt install python3 python3-venv"))
+        found.append(("python3 is missing", "on the device: sudo apt install python3"))
     elif tuple(int(part) for part in probe.python.split(".")[:2]) < PYTHON:
         found.append((f"Python {probe.python} is older than {wanted}", f"install Python {wanted} or later"))
     if probe.arch not in ARCHITECTURES:

@@ -87,6 +87,17 @@ def test_a_checksum_is_what_other_tools_and_older_releases_call_it(tmp_path: Pat
     assert checksum(tmp_path) == hashlib.sha256(b"7 code.py 6 x = 1\n").hexdigest()[:12] == "78c23efe4cff"
 
 
+@pytest.mark.parametrize("keep", [0, 40, -5])
+def test_a_damaged_archive_is_packed_anew(folder: Path, tmp_path: Path, keep: int) -> None:
+    """Lost: devices get half of the code under the name of the whole."""
+    first = pack(folder, tmp_path)
+    assert first.tarball is not None
+    whole = Path(first.tarball).read_bytes()
+    Path(first.tarball).write_bytes(whole[:keep])
+    pack(folder, tmp_path)
+    assert Path(first.tarball).read_bytes() == whole
+
+
 def test_an_archive_is_not_written_twice(folder: Path, tmp_path: Path) -> None:
     first = pack(folder, tmp_path)
     assert first.tarball is not None

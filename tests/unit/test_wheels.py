@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator import runtime, wheels
+from orchestrator.device_platform import NEWEST_GLIBC, Platform, WheelsError
 from orchestrator.errors import OrchestratorError
-from orchestrator.wheels import Request, WheelsError, collect, main, platforms
+from orchestrator.wheels import Request, collect, main
+
+
+def write_wheel(folder: Path, name: str, needs: tuple[str, ...] = ()) -> None:
+    metadata = "".join(f"Requires-Dist: {line}\n" for line in needs)
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
+        said = zipfile.ZipInfo(f"{name}-1.0.dist-info/METADATA")  # of a fixed date
+        archive.writestr(said, f"Metadata-Version: 2.1\nName: {name}\n{metadata}\n")
 
 
 class Pip:
@@ -20,6 +30,7 @@ class Pip:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
         self.refuse: str | None = None
+        self.needs: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
         arguments = command[command.index("--no-input") + 1 :]
@@ -27,14 +38,20 @@ class Pip:
         if self.refuse:
             return subprocess.CompletedProcess(command, 1, "", self.refuse)
         if arguments[0] == "wheel":
-            (Path(arguments[arguments.index("--wheel-dir") + 1]) / "fogverse-0.1.0-py3-none-any.whl").write_bytes(
-                b"own"
-            )
-        else:
-            folder = Path(arguments[arguments.index("--dest") + 1])
-            name = "pip-24.0" if arguments[-1].startswith("pip==") else "dependency-1.0"
-            (folder / f"{name}-py3-none-any.whl").write_bytes(b"fetched")
+            write_wheel(Path(arguments[arguments.index("--wheel-dir") + 1]), "fogverse", ("confluent-kafka",))
+            return subprocess.CompletedProcess(command, 0, "", "")
+        folder = Path(arguments[arguments.index("--dest") + 1])
+        if arguments[-1].endswith("fogverse-1.0-py3-none-any.whl"):
+            write_wheel(folder, "confluent_kafka")
+        for name in self.fetched():
+            write_wheel(folder, name.replace("-", "_"), self.needs.get(name, ()))
         return subprocess.CompletedProcess(command, 0, "", "")
+
+    def fetched(self) -> list[str]:
+        """Names that the last download asked for."""
+        packages = self.calls[-1][self.calls[-1].index("--dest") + 2 :]
+        named = [package for package in packages if "==" in package and not package.startswith("-")]
+        return [package.split("==")[0].split("[")[0] for package in named]
 
 
 @pytest.fixture
@@ -62,7 +79,7 @@ def constraints(tmp_path: Path) -> Path:
 
 
 def request_for(source: Path, constraints: Path | None = None, python: str = "3.11", arch: str = "x86_64") -> Request:
-    return Request(python=python, arch=arch, sources=(source,), constraints=constraints)
+    return Request(Platform(python, arch), sources=(source,), constraints=constraints)
 
 
 def test_a_second_run_asks_no_registry(pip: Pip, source: Path, constraints: Path, tmp_path: Path) -> None:
@@ -77,15 +94,15 @@ def test_a_second_run_asks_no_registry(pip: Pip, source: Path, constraints: Path
 def test_a_device_gets_its_own_wheels_pip_and_what_to_install(pip: Pip, source: Path, tmp_path: Path) -> None:
     bundle = collect(request_for(source, arch="aarch64"), tmp_path / "cache")
     assert bundle.wheels == (
-        "dependency-1.0-py3-none-any.whl",
-        "fogverse-0.1.0-py3-none-any.whl",
-        "pip-24.0-py3-none-any.whl",
+        "confluent_kafka-1.0-py3-none-any.whl",
+        "fogverse-1.0-py3-none-any.whl",
+        "pip-1.0-py3-none-any.whl",
     )
     with tarfile.open(bundle.tarball) as archive:
         assert archive.getnames() == sorted([*bundle.wheels, wheels.INSTALL_LIST])
         listed = archive.extractfile(wheels.INSTALL_LIST)
         assert listed is not None
-        assert listed.read() == b"./fogverse-0.1.0-py3-none-any.whl\n"
+        assert listed.read() == b"./fogverse-1.0-py3-none-any.whl\n"
     download = next(call for call in pip.calls if call[0] == "download")
     assert "manylinux_2_28_aarch64" in download
     assert not [argument for argument in download if "x86_64" in argument]
@@ -107,8 +124,9 @@ def test_the_runtime_is_built_here_and_never_taken_from_a_registry(
 
 def test_nothing_that_needs_a_newer_c_library_is_pushed() -> None:
     """Debian 12 has glibc 2.36; a wheel for 2.39 would install and then fail to load."""
-    minors = [int(tag.split("_")[2]) for tag in platforms("x86_64") if tag.startswith("manylinux_2_")]
-    assert max(minors) == wheels.NEWEST_GLIBC
+    tags = Platform("3.11", "x86_64").tags()
+    minors = [int(tag.split("_")[2]) for tag in tags if tag.startswith("manylinux_2_")]
+    assert minors[0] == max(minors) == NEWEST_GLIBC == 36
     assert 17 in minors  # what most wheels are built for
 
 
@@ -144,22 +162,21 @@ def test_pips_reason_reaches_the_user_and_its_noise_does_not(pip: Pip, source: P
     assert "Python 3.11 on x86_64" in str(raised.value)
 
 
-def test_a_32_bit_device_is_told_what_to_install(source: Path, tmp_path: Path) -> None:
+def test_a_32_bit_device_is_told_what_to_install() -> None:
     with pytest.raises(WheelsError, match="64-bit Raspberry Pi OS"):
-        collect(request_for(source, arch="armv7l"), tmp_path)
+        Platform("3.11", "armv7l")
 
 
-def test_a_wrong_python_version_is_refused_before_pip_runs(pip: Pip, source: Path, tmp_path: Path) -> None:
+def test_a_wrong_python_version_is_refused_before_pip_runs() -> None:
     with pytest.raises(WheelsError, match=r"such as 3\.11"):
-        collect(request_for(source, python="3.11.2"), tmp_path)
-    assert not pip.calls
+        Platform("3.11.2", "x86_64")
 
 
 def test_requirements_cannot_bring_options_of_pip(pip: Pip, tmp_path: Path) -> None:
     """--index-url in an artifact's requirements would fetch from wherever it likes."""
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("nltk==3.10.4  # the classifier\n--index-url https://example.org\n")
-    request = Request(python="3.11", arch="x86_64", requirements=(requirements,))
+    request = Request(Platform("3.11", "x86_64"), requirements=(requirements,))
     with pytest.raises(WheelsError, match="no options of pip"):
         collect(request, tmp_path / "cache")
     assert not pip.calls
@@ -168,7 +185,7 @@ def test_requirements_cannot_bring_options_of_pip(pip: Pip, tmp_path: Path) -> N
 def test_requirements_are_installed_as_they_are_written(pip: Pip, tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("# what it needs\nnltk==3.10.4  # the classifier\n\n")
-    bundle = collect(Request(python="3.11", arch="x86_64", requirements=(requirements,)), tmp_path / "cache")
+    bundle = collect(Request(Platform("3.11", "x86_64"), requirements=(requirements,)), tmp_path / "cache")
     with tarfile.open(bundle.tarball) as archive:
         listed = archive.extractfile(wheels.INSTALL_LIST)
         assert listed is not None
@@ -176,8 +193,97 @@ def test_requirements_are_installed_as_they_are_written(pip: Pip, tmp_path: Path
     assert pip.calls[0][0] == "download"
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda _whole: b"", lambda whole: whole[:-7], lambda whole: whole[:40] + b"?" + whole[41:]],
+    ids=["emptied", "cut short", "one byte changed"],
+)  # fmt: skip
+def test_a_damaged_archive_is_collected_anew(
+    damage: Callable[[bytes], bytes], pip: Pip, source: Path, tmp_path: Path
+) -> None:
+    """Lost: a fleet gets wheels that do not install, or worse ones that do, until somebody empties the cache."""
+    first = collect(request_for(source), tmp_path / "cache")
+    whole = Path(first.tarball).read_bytes()
+    Path(first.tarball).write_bytes(damage(whole))
+    asked = len(pip.calls)
+    again = collect(request_for(source), tmp_path / "cache")
+    assert not again.cached
+    assert len(pip.calls) > asked
+    assert Path(again.tarball).is_file()
+    assert collect(request_for(source), tmp_path / "cache").cached
+
+
+def test_conditions_are_judged_for_the_device_and_not_for_this_machine(pip: Pip, tmp_path: Path) -> None:
+    """Lost: a Pi lacks a package that only Pis need, and gets those that only this machine would."""
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(
+        "lights==1; platform_machine == 'aarch64'\n"
+        "desk==1; platform_machine == 'x86_64'\n"
+        "backport==1; python_version < '3.12'\n"
+        "mended==1; python_full_version < '3.11.3'\n"
+        "pane==1; sys_platform == 'win32'\n"
+    )
+
+    def asked(python: str, arch: str) -> set[str]:
+        pip.calls.clear()
+        collect(Request(Platform(python, arch), requirements=(requirements,)), tmp_path / "cache")
+        return {argument for argument in pip.calls[0] if argument.endswith("==1")}
+
+    assert asked("3.11", "aarch64") == {"lights==1", "backport==1", "mended==1"}
+    assert asked("3.13", "aarch64") == {"lights==1"}
+    assert asked("3.13", "x86_64") == {"desk==1"}
+
+
+def test_what_a_package_needs_on_the_device_only_is_fetched_too(pip: Pip, tmp_path: Path) -> None:
+    """Lost: the installation fails on the device, which cannot fetch what pip did not see here."""
+    pip.needs = {
+        "camera": (
+            "gpio==2; platform_machine == 'aarch64'",
+            "extra-fast==1; extra == 'fast'",
+            "winapi; os_name == 'nt'",
+        ),
+        "gpio": ("tree==3; python_version >= '3.13'",),
+    }
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("camera[fast]==1\n")
+    bundle = collect(Request(Platform("3.13", "aarch64"), requirements=(requirements,)), tmp_path / "cache")
+    assert [name.split("-")[0] for name in bundle.wheels] == ["camera", "extra_fast", "gpio", "pip", "tree"]
+
+
+def test_what_no_download_brings_is_named_instead_of_asked_for_for_ever(pip: Pip, tmp_path: Path) -> None:
+    pip.needs = {"camera": ("gpio",)}
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("camera==1\n")
+    with pytest.raises(WheelsError, match=r"Python 3\.13 on aarch64 still need gpio"):
+        collect(Request(Platform("3.13", "aarch64"), requirements=(requirements,)), tmp_path / "cache")
+
+
+def test_a_line_that_is_no_requirement_is_named(pip: Pip, tmp_path: Path) -> None:
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("nltk==3.10.4\n./own.whl\n")
+    with pytest.raises(WheelsError, match=r"requirements\.txt, line 2: './own\.whl' is no requirement"):
+        collect(Request(Platform("3.11", "x86_64"), requirements=(requirements,)), tmp_path / "cache")
+    assert not pip.calls
+
+
+@pytest.mark.usefixtures("pip")
+def test_the_same_wheels_have_the_same_content_whoever_asks(tmp_path: Path) -> None:
+    """Lost: a newer linter in the constraints, or a second service, pushes and installs the same packages again."""
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("nltk==3.10.4\n")
+    contents, checksums = set(), set()
+    for text in ("nltk==3.10.4\n", "nltk==3.10.4\nruff==0.18\n"):
+        (tmp_path / "constraints.txt").write_text(text)
+        request = Request(
+            Platform("3.11", "x86_64"), requirements=(requirements,), constraints=tmp_path / "constraints.txt"
+        )
+        bundle = collect(request, tmp_path / "cache")
+        contents.add(bundle.content)
+        checksums.add(bundle.checksum)
+    assert (len(contents), len(checksums)) == (1, 2)
+
+
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
-    request = Request(python="3.11", arch="x86_64", requirements=(tmp_path / "missing.txt",))
+    request = Request(Platform("3.11", "x86_64"), requirements=(tmp_path / "missing.txt",))
     with pytest.raises(WheelsError, match=r"missing\.txt is not a file"):
         collect(request, tmp_path)
 
