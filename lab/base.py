@@ -18,6 +18,8 @@ from lab.errors import LabError
 from lab.locks import locked
 from lab.mounts import mounts
 
+#: What Raspberry Pi OS is made of.
+SUITE = "bookworm"
 _PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "python3", "python3-apt",
     "iproute2", "procps", "ca-certificates",
@@ -63,7 +65,7 @@ class Recipe:
     """
 
     architecture: str
-    suite: str = "bookworm"
+    suite: str = SUITE
 
     @property
     def command(self) -> list[str]:
@@ -85,7 +87,13 @@ class Recipe:
         return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
-def build(folder: Path, say: Callable[[str], None] = lambda _line: None, architecture: str | None = None) -> Path:
+def build(
+    folder: Path,
+    say: Callable[[str], None] = lambda _line: None,
+    *,
+    architecture: str | None = None,
+    suite: str = SUITE,
+) -> Path:
     """Build the root file system in ``folder``, unless this very one is there; returns where it is.
 
     A changed recipe makes a new one beside the old, which is removed once no device uses it.
@@ -94,11 +102,12 @@ def build(folder: Path, say: Callable[[str], None] = lambda _line: None, archite
         folder: holds one folder for each recipe, and the log of the last build.
         say: told what takes long.
         architecture: ``amd64`` or ``arm64``; this machine's own unless given.
+        suite: Debian's release; another one than the usual has a ``folder`` of its own.
 
     Raises:
         LabError: not root, a program is missing, or the packages could not be fetched.
     """
-    recipe = Recipe(architecture or own())
+    recipe = Recipe(architecture or own(), suite)
     root = folder.absolute() / recipe.key
     emulated = recipe.architecture != own()
     if root.is_dir() and not emulated:
@@ -115,7 +124,7 @@ def build(folder: Path, say: Callable[[str], None] = lambda _line: None, archite
             _bootstrap(recipe, aside, folder / "build.log")
             _furnish(recipe, aside)
             aside.rename(root)
-            _remove_unused(folder, keep={Recipe(known).key for known in MACHINES})
+            _remove_unused(folder, keep={Recipe(known, suite).key for known in MACHINES})
     return root
 
 

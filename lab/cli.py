@@ -64,7 +64,7 @@ def up(devices: int, cpu: int, *, architecture: str | None, no_kafka: bool, inve
     """
     require_root()
     jars = None if no_kafka else collect(folder / "jars", click.echo)
-    place = Lab(folder, build(folder / "base", click.echo, architecture))
+    place = Lab(folder, build(folder / "base", click.echo, architecture=architecture))
     place.up(devices, cpu, say=click.echo)
     if jars is not None:
         place.broker(jars).up()
