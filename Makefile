@@ -2,7 +2,7 @@
 VENV := .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 
-.PHONY: help setup demo test check lint types unit integration molecule molecule-arm64 benchmarks clean
+.PHONY: help setup demo test check lint types unit integration molecule molecule-arm64 benchmarks clean collection
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -42,6 +42,8 @@ molecule: setup  ## the tests of the roles, each on simulated devices of its own
 
 molecule-arm64: setup  ## one of them on an emulated arm64 device; needs the packages qemu-user-static and arch-test
 	$(VENV)/molecule test --scenario-name arm64
+collection: setup  ## the roles as an Ansible collection, in dist/
+	$(VENV)/ansible-galaxy collection build --force --output-path dist
 
 benchmarks: setup  ## all benchmarks; each prints a ratio against a named alternative
 	$(VENV)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[benchmarks,picture]'

@@ -148,9 +148,9 @@ def _holds(tarball: Path, digest: str) -> bool:
             found = _checksum((name, file.read()) for name, file in files if file is not None)
             while raw.read(1 << 20):
                 pass  # to the end, where gzip's own checksum is
-        return found == digest
     except (OSError, EOFError, tarfile.TarError, zlib.error):
         return False
+    return found == digest
 
 
 def _members(artifact: Path) -> Iterator[tuple[str, Path]]:
