@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from orchestrator import artifact
 from orchestrator.act.actuator import Actuator
 from orchestrator.act.course import Course
 from orchestrator.act.heal import Heal, Healed
@@ -24,6 +25,7 @@ from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Placement
 from orchestrator.devices import Devices
 from orchestrator.errors import NotLeading
+from orchestrator.project import PROJECT
 from orchestrator.service_state import ServiceState
 from orchestrator.settings import Settings
 from orchestrator.watch import Watch
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: What an action that was told to stop needs: Ansible's grace and the drain of its threads.
 STOP_S = 30.0
+#: Seconds that the command which drains a device has for it, before a master does it.
+CLAIM_S = 30.0
 
 
 class Acting:
@@ -125,6 +129,23 @@ class Acting:
         count = min(surplus, len(working) - state.service.min_instances)
         return self._devices.give_back(state.service, working, count, self._watch.occupied(), state.learned)
 
+    def clear(self, state: ServiceState) -> None:
+        """Drain what runs on devices that an operator has drained: also what came back there, or joined again.
+
+        The command that gave the order drains by itself; what it stops is not missed.
+        """
+        marks = self._devices.drained(state.service.name)
+        if not marks or state.busy is not None:
+            return
+        here = [observed.instance for observed in state.fleet.observed or () if observed.instance.device in marks]
+        now = self._clock.now()
+        young = [instance for instance in here if now - marks[instance.device].at < CLAIM_S]
+        state.care.expect_gone([*young, *(i for i in state.care.expected if i.device in marks)])
+        old = [instance for instance in here if instance not in young]
+        if old:
+            mark = marks[old[0].device]
+            self._drain(state, old, f"{mark.device} was drained by {mark.by}", now)
+
     def heal(self, state: ServiceState) -> None:
         """Look after the next instance that ails, or after one that came back although it had been replaced."""
         if state.busy is not None:
@@ -152,7 +173,14 @@ class Acting:
 
     def _look_after(self, state: ServiceState, ailment: Ailment) -> None:
         vital = state.care.vitals[ailment.instance]
-        heal = Heal(state.service, self._means(state), self._diagnose, lambda n: self.choose(state, n))
+        path = PROJECT / Path(state.service.artifact).expanduser()
+        heal = Heal(
+            state.service,
+            self._means(state),
+            self._diagnose,
+            lambda n: self.choose(state, n),
+            lambda: artifact.checksum(path),
+        )
         self._start(state, "heal", lambda: self._healed.put((state, heal.run(ailment, vital))))
 
     def _settle(self, state: ServiceState, home: Instance) -> None:

@@ -26,6 +26,7 @@ class Care:
         ailments: who ails, the oldest first.
         missing: who is missing and may still come back, in words; empty when nobody is.
         vitals: what is remembered of each expected instance.
+        outdated: who waits for the wanted release, and for which.
         next_at: when a look at instances that all work is due, seconds since the epoch.
     """
 
@@ -35,6 +36,7 @@ class Care:
     ailments: tuple[Ailment, ...] = ()
     missing: str = ""
     vitals: Mapping[Instance, Vital] = field(default_factory=dict)
+    outdated: Mapping[Instance, str] = field(default_factory=dict)
     next_at: float = 0.0
     _followed_at: float | None = None
     _home_since: dict[Instance, float] = field(default_factory=dict)
@@ -75,7 +77,7 @@ class Care:
         instance, vital = healed.instance, self.vitals.get(healed.instance)
         if healed.action == "wait":
             changes: dict[str, Any] = {"looked_at": healed.at, "said": healed.said}
-        elif healed.action == "restart":
+        elif healed.action in ("restart", "upgrade"):
             restarts = (*(vital.restarts if vital else ()), healed.at)[-1000:]
             changes = {"looked_at": healed.at, "said": "", "restarts": restarts}
             changes |= {"well_at": healed.at, "moved_at": healed.at}  # its time begins anew

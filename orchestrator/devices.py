@@ -12,6 +12,7 @@ from orchestrator.clock import Clock
 from orchestrator.core.device import Condition, Device
 from orchestrator.core.ground import Ground, Limits
 from orchestrator.core.instance import Instance
+from orchestrator.core.mark import Mark
 from orchestrator.core.placement import Placement, Request, place
 from orchestrator.core.quarantine import Quarantine, after_failure
 from orchestrator.core.service import Service
@@ -54,6 +55,7 @@ class Devices:
         self._lock = threading.Lock()
         self._quarantines: dict[str, Quarantine] = {}
         self._conditions: dict[str, Condition] = {}
+        self._marks: dict[str, Mark] = {}
 
     def look(self, names: Iterable[str]) -> Mapping[str, Probe]:
         """Probe devices in parallel, and remember how they were."""
@@ -135,6 +137,21 @@ class Devices:
         with self._lock:
             self._quarantines[quarantine.device] = quarantine
 
+    def mark(self, mark: Mark) -> None:
+        """Take in what an operator has ordered for a device; an older order than the last counts for nothing."""
+        with self._lock:
+            before = self._marks.get(mark.device)
+            if before is None or mark.at > before.at:
+                self._marks[mark.device] = mark
+            if mark.kind == "none":  # who restores a device trusts it
+                self._quarantines.pop(mark.device, None)
+
+    def drained(self, service: str) -> dict[str, Mark]:
+        """The devices that instances of a service are to be stopped on, each with the order, by name."""
+        now = self._clock.now()
+        with self._lock:
+            return {name: mark for name, mark in self._marks.items() if mark.drains(service, now)}
+
     def described(self) -> dict[str, Device]:
         """Every device by name, its class filled in by what it said of itself when it was last asked."""
         conditions = self.conditions
@@ -146,11 +163,17 @@ class Devices:
         }
 
     def barred(self) -> frozenset[str]:
-        """Devices that get nothing new: in quarantine, or away when they were last asked."""
+        """Devices that get nothing new of any service: they failed lately, or were away when they were last asked."""
         now = self._clock.now()
         with self._lock:
             away = [name for name, condition in self._conditions.items() if not condition.reachable]
             return frozenset([*away, *(name for name, found in self._quarantines.items() if now < found.until)])
+
+    def set_aside(self, service: str) -> frozenset[str]:
+        """Devices that get nothing new of a service because an operator said so."""
+        now = self._clock.now()
+        with self._lock:
+            return frozenset(name for name, mark in self._marks.items() if mark.bars(service, now))
 
     def _ground(self, service: Service, occupied: Collection[Instance], learned: Mapping[str, float]) -> Ground:
         names, now, conditions = self._inventory.hosts_of(service), self._clock.now(), self.conditions
@@ -158,14 +181,16 @@ class Devices:
         devices = [described[name] for name in names]
         rates = {device.name: device.capacity or learned.get(device.device_class or "") for device in devices}
         with self._lock:
-            quarantined = [name for name, quarantine in self._quarantines.items() if now < quarantine.until]
+            failed = [name for name, quarantine in self._quarantines.items() if now < quarantine.until]
+        drained = self.drained(service.name)
         return Ground(
             devices,
             conditions,
             occupied,
-            quarantined,
+            self.set_aside(service.name).difference(drained).union(failed),
             {name: rate for name, rate in rates.items() if rate},
             Limits(self._settings.max_temperature, self._settings.max_load),
+            drained,
         )
 
 

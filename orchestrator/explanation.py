@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.broker.ledger import Entry
+from orchestrator.core.mark import Mark
 from orchestrator.core.override import Override
 
 #: Beginnings of the names of numbers that tell what was seen; the others tell what was reckoned.
@@ -33,6 +34,7 @@ class Explanation:
         steps: of the last action, oldest first, at most a dozen.
         next_look_s: seconds until it is looked at again; negative when that should have happened already.
         silent: no master has decided for so long that none seems to run.
+        marks: orders of operators in force for devices that the service may use.
     """
 
     service: str
@@ -43,10 +45,15 @@ class Explanation:
     steps: Sequence[Mapping[str, Any]]
     next_look_s: float | None
     silent: bool
+    marks: Sequence[Mark] = ()
 
 
 def explain(
-    service: str, history: Iterable[Entry], kept: Mapping[tuple[Any, str], Entry], now: float
+    service: str,
+    history: Iterable[Entry],
+    kept: Mapping[tuple[Any, str], Entry],
+    now: float,
+    devices: Iterable[str] = (),
 ) -> Explanation | None:
     """Find the last decision and what belongs to it; None when nothing was ever decided for the service.
 
@@ -55,6 +62,7 @@ def explain(
         history: the ledger's history, oldest first.
         kept: the ledger's state.
         now: seconds since the epoch.
+        devices: names of those that the service may use.
     """
     mine = [entry for entry in history if entry.service == service]
     last = next((entry for entry in reversed(mine) if entry.kind == "decision"), None)
@@ -67,6 +75,7 @@ def explain(
         look_at = last.at + refresh_s
     written = kept.get(("override", service))
     order = Override.from_dict(written.body) if written is not None else None
+    ordered = (Mark.from_dict(kept["device", name].body) for name in devices if ("device", name) in kept)
     beat_s = 0.0 if look_at is None else look_at - last.at
     return Explanation(
         service=service,
@@ -77,6 +86,7 @@ def explain(
         steps=_last_action([entry.body for entry in mine if entry.kind == "step"])[-_STEPS:],
         next_look_s=None if look_at is None else look_at - now,
         silent=now - last.at > max(_SHORTEST_SILENCE_S, _SILENT * beat_s),
+        marks=[mark for mark in ordered if mark is not None and mark.bars(service, now)],
     )
 
 

@@ -28,14 +28,14 @@ from orchestrator.inventory import Inventory
 from orchestrator.planned import Planned
 from orchestrator.service_state import ServiceState
 from orchestrator.settings import Settings
-from orchestrator.takeover import give_order, take_over
+from orchestrator.takeover import give_order, set_aside, take_over
 from orchestrator.watch import Watch
 
 log = logging.getLogger(__name__)
 
 #: Steps that deserve a look.
 _BAD = frozenset(
-    {"failed", "unproved", "no-device", "lost", "growth-refused", "interrupted", "drain-failed"}
+    {"failed", "unproved", "no-device", "lost", "growth-refused", "interrupted", "drain-failed", "evicted"}
     | {"diagnosed", "given-up", "quarantined"}
 )
 
@@ -125,6 +125,8 @@ class Master:
 
     def hear(self, entry: Entry) -> None:
         """Take in what an operator has written to the ledger; may be called by any thread."""
+        if entry.kind == "device":
+            set_aside(self._devices, entry)
         state = self.watch.states.get(entry.service)
         if entry.kind == "override" and state is not None:
             give_order(state, entry)
@@ -166,6 +168,7 @@ class Master:
             elif decision.direction == "down":
                 self._acting.scale_in(state, decision)
         for state in self.watch.states.values():
+            self._acting.clear(state)
             self._acting.heal(state)
         for state in self.watch.states.values():
             self._grow(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from orchestrator.broker.ledger import Entry
 from orchestrator.broker.look import Look
 from orchestrator.broker.tail import tail
 from orchestrator.core.fleet import observe
+from orchestrator.core.mark import Mark
 from orchestrator.core.service import Service
 from orchestrator.core.tally import Tally
 from orchestrator.inventory import Inventory
@@ -73,20 +74,24 @@ class Status:
         master: the last coming or going of a master, with ``age_s``; None when none was ever here.
         services: in the inventory's order.
         rejected: observer messages refused in the last minute.
+        marks: what operators have ordered for devices, and is in force.
     """
 
     at: float
     master: Mapping[str, Any] | None
     services: tuple[ServiceStatus, ...] = field(default_factory=tuple)
     rejected: int = 0
+    marks: tuple[Mark, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
 
 
-def collect(inventory: Inventory, settings: Settings, cluster: Cluster, now: float) -> Status:
-    """Read the status of every service.
+def collect(
+    inventory: Inventory, settings: Settings, cluster: Cluster, now: float, marks: Collection[Mark] = ()
+) -> Status:
+    """Read the status of every service; ``marks`` were read from the ledger's state, which may be long, before.
 
     Raises:
         BrokerUnreachable: no broker answered.
@@ -106,6 +111,7 @@ def collect(inventory: Inventory, settings: Settings, cluster: Cluster, now: flo
             _service(s, inventory.slots_of(s), look, tally, entries, cluster, now) for s in inventory.services
         ),
         rejected=tally.rejected,
+        marks=tuple(mark for mark in marks if mark.holds(now)),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from orchestrator.broker.ledger import Entry
 from orchestrator.core.instance import Instance
+from orchestrator.core.mark import Mark
 from orchestrator.core.memory import Memory
 from orchestrator.core.override import Override
 from orchestrator.core.quarantine import Quarantine
@@ -28,8 +29,8 @@ def take_over(
 
     Args:
         states: by service name; changed in place.
-        devices: are told which are in quarantine.
-        kept: the ledger's state, one entry per kind and service.
+        devices: are told which are in quarantine, and which an operator has set aside.
+        kept: the ledger's state, one entry per kind and service or device.
         history: the ledger's history, oldest first; steps newer than the memory still count.
         since: starts placed before are not taken up again.
 
@@ -38,6 +39,8 @@ def take_over(
     """
     remembered: dict[str, float] = {}
     for entry in kept:
+        if entry.kind == "device":
+            set_aside(devices, entry)
         state = states.get(entry.service)
         if state is None:
             continue
@@ -102,3 +105,12 @@ def give_order(state: ServiceState, entry: Entry) -> None:
     if state.override is None or order.at > state.override.at:
         state.override = order
         state.next_at = 0.0
+
+
+def set_aside(devices: Devices, entry: Entry) -> None:
+    """Let an operator's order hold for a device, from the next placement on."""
+    mark = Mark.from_dict(entry.body)
+    if mark is None:
+        log.warning("%s: an order in the ledger cannot be read and is left out: %s", entry.device, dict(entry.body))
+        return
+    devices.mark(mark)

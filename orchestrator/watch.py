@@ -135,7 +135,7 @@ class Watch:
         for state in states:
             memory = replace(state.memory, busy=state.busy or state.waits_for)
             usable = {name: devices[name] for name in self._inventory.hosts_of(state.service)}
-            fleet = state.usable(self.look, usable, occupied, barred)
+            fleet = state.usable(self.look, usable, occupied, barred | self._devices.set_aside(state.service.name))
             seen = found[state.service.name]
             policys, remembered = policy.decide(state.service, seen, fleet, memory, state.rule, now)
             decision = overridden(policys, state.override, state.service, now)
@@ -206,10 +206,22 @@ class Watch:
             seen = replace(seen, observed=(*(seen.observed or ()), *kept))
         state.fleet = seen
         self._notice_changes(state, seen.working)
+        self._notice_outdated(state, now)
         missing = [i for i in young if i.service == service.name and i not in seen.working]
         state.joining = ", ".join(str(i) for i in missing)
         state.fleet = replace(seen, requested=(*requested, *missing))
         self._follow(state, now)
+
+    def _notice_outdated(self, state: ServiceState, now: float) -> None:
+        """Look after who waits for the wanted release, also if it was replaced or this master has never seen it."""
+        waiting = self.book.outdated(state.service.name, now)
+        present, cleared = state.fleet.observed or (), self._devices.drained(state.service.name)
+        state.care.outdated = {
+            seen.instance: waiting[str(seen.instance)]
+            for seen in present
+            if str(seen.instance) in waiting and seen.member is False and seen.instance.device not in cleared
+        }
+        state.care.expected |= set(state.care.outdated)
 
     def _follow(self, state: ServiceState, now: float) -> None:
         look, service = self.look, state.service
@@ -223,6 +235,7 @@ class Watch:
             committed=None if committed is None else {p: at for (of, p), at in committed.items() if of == topic},
             reporting=self.book.youngest(now) < SILENT_S,
             at=now,
+            outdated=state.care.outdated,
         )
         state.care.follow(sight, service.heal)
 

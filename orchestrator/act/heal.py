@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.act.course import Course, Numbers
+from orchestrator.act.evict import evict
 from orchestrator.act.means import Means
 from orchestrator.act.proof import Proof
-from orchestrator.act.run import deploy, restart
+from orchestrator.act.run import PlaybookRun, deploy, restart
 from orchestrator.act.scalein import ScaleIn
 from orchestrator.act.scaleout import Choose, ScaleOut
+from orchestrator.act.step import StepName
 from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.health import Ailment, Vital
 from orchestrator.core.instance import Instance
@@ -41,7 +44,12 @@ class Heal:
     """Looks after one instance of a service."""
 
     def __init__(
-        self, service: Service, means: Means, diagnose: Callable[[Instance], Diagnosis], choose: Choose
+        self,
+        service: Service,
+        means: Means,
+        diagnose: Callable[[Instance], Diagnosis],
+        choose: Choose,
+        release: Callable[[], str],
     ) -> None:
         """Prepare.
 
@@ -50,11 +58,13 @@ class Heal:
             means: what to work with.
             diagnose: asks the instance's device.
             choose: where another instance would go.
+            release: the checksum of what this master would deploy.
         """
         self._service = service
         self._means = means
         self._diagnose = diagnose
         self._choose = choose
+        self._release = release
 
     def run(self, ailment: Ailment, vital: Vital) -> Healed:
         """Diagnose and treat; a diagnosis that says nothing new is not told again."""
@@ -64,7 +74,8 @@ class Heal:
         course.begin([instance], "is being diagnosed")
         try:
             found = self._diagnose(instance)
-            treatment = treat(ailment, found, vital, self._service.heal, means.clock.now())
+            ours = self._release() if ailment.waits_for else None
+            treatment = treat(ailment, found, vital, self._service.heal, means.clock.now(), ours)
             said = f"{ailment.complaint}, {found.words}"
             if treatment.action != "wait" or _gist(said) != _gist(vital.said):
                 words = f"{ailment.words}; {found.words}; so: {treatment.action}, {treatment.reason}"
@@ -78,12 +89,16 @@ class Heal:
             match treatment.action:
                 case "restart":
                     self._restart(course, instance, runs=found.active not in ("inactive", "failed"))
+                case "upgrade":
+                    self._upgrade(course, instance)
                 case "dismiss":
                     course.tell("dismissed", treatment.reason, instance)
                 case "leave":
                     course.tell("given-up", f"it is left to systemd: {treatment.reason}", instance)
                 case "give-up":
                     self._give_up(course, instance, f"{treatment.reason}; {found.words}")
+            if treatment.action == "replace":
+                evict(self._service, [instance], treatment.reason, means, course)
             if treatment.action in ("replace", "give-up"):
                 by = self._replace(course, instance, began)
             return Healed(instance, treatment.action, means.clock.now(), said, by)
@@ -91,15 +106,29 @@ class Heal:
             course.end()
 
     def _restart(self, course: Course, instance: Instance, *, runs: bool) -> None:
+        build = restart if runs else deploy
+        self._deploy(course, instance, build, "restarted", f"unit {instance.unit} runs again")
+
+    def _upgrade(self, course: Course, instance: Instance) -> None:
+        words = f"unit {instance.unit} runs the wanted release"
+        self._deploy(course, instance, deploy, "upgraded", words)
+
+    def _deploy(
+        self,
+        course: Course,
+        instance: Instance,
+        build: Callable[[Collection[Instance], Path], PlaybookRun],
+        done: StepName,
+        words: str,
+    ) -> None:
         means = self._means
         means.reports.forget(instance)
-        build = restart if runs else deploy
         outcome = means.actuator.run(build([instance], means.inventory), means.stop)
         host = outcome.of(instance.device)
         if host.verdict != "ok":
-            course.tell("failed", f"not restarted: {host.words}", instance)
+            course.tell("failed", f"not {done}: {host.words}", instance)
             return
-        course.tell("restarted", f"unit {instance.unit} runs again", instance)
+        course.tell(done, words, instance)
         failure = Proof(self._service, [instance], means, course).run().get(instance)
         if failure is not None:
             course.tell("unproved" if failure.unknown else "failed", failure.reason, instance)

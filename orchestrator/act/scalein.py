@@ -10,6 +10,7 @@ from collections.abc import Collection
 from kafka.errors import KafkaError
 
 from orchestrator.act.course import Course
+from orchestrator.act.evict import evict
 from orchestrator.act.means import Means
 from orchestrator.act.proof import LOOK_S
 from orchestrator.act.run import drain
@@ -54,6 +55,9 @@ class ScaleIn:
                     stopped.append(instance)
                 else:
                     course.tell("drain-failed", f"not stopped: {host.words}", instance)
+            away = [i for i in instances if outcome.of(i.device).verdict == "unreachable"]
+            if away:
+                evict(self._service, away, "its device does not answer and it is to stop", means, course)
             return self._gone(stopped)
         finally:
             course.end()

@@ -28,6 +28,8 @@ StepName = Literal[
     "draining",  # an instance that is missed least is told to stop
     "drained",  # it has left its group and its unit is inactive
     "drain-failed",  # it could not be stopped, or was not seen to be gone
+    "evicted",  # its device is gone: its membership was ended, so that others go on with its partitions
+    "upgraded",  # it waited for the wanted release, which was brought to it
     "diagnosed",  # an instance is missing, silent or stuck: what its device says about it
     "restarted",  # it was started again where it was
     "dismissed",  # it was stopped on purpose, and is not missed any more

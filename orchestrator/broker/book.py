@@ -66,6 +66,15 @@ class ReportBook:
             ]
         return tuple(sorted({place for report in latest for place in report.stuck}))
 
+    def outdated(self, service: str, now: float) -> dict[str, str]:
+        """The release that instances wait for by reports of the last seconds, by instance name, of one service."""
+        with self._lock:
+            return {
+                name: report.waits_for
+                for name, (at, report) in self._last.get(service, {}).items()
+                if report.waits_for is not None and now - at < FRESH_S
+            }
+
     def ages(self, service: str, now: float) -> dict[str, float]:
         """Seconds since the last report, by instance name, of one service."""
         with self._lock:

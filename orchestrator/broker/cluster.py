@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.errors import InvalidPartitionsError, KafkaError, TopicAlreadyExistsError
+from kafka.admin import MemberToRemove
+from kafka.errors import InvalidPartitionsError, KafkaError, NoError, TopicAlreadyExistsError, UnknownMemberIdError
 from kafka.protocol.consumer.offsets import OffsetSpec
 
 from orchestrator.broker.look import Look
@@ -131,6 +132,44 @@ class Cluster:
         except InvalidPartitionsError:
             log.debug("%s already has %d partitions or more", topic, total)
         return len(self.partitions([topic]).get(topic, ()))
+
+    def evict(self, group_id: str, client_ids: Collection[str], reason: str) -> tuple[str, ...]:
+        """End memberships at once, so that the others take the partitions over without waiting for a session's end.
+
+        A member that still runs is fenced: its commits are refused from then on, and it joins again by itself as soon
+        as it hears of it. A static member is named to the coordinator by its instance id, others by their member ids.
+
+        Args:
+            group_id: the group.
+            client_ids: who is to go.
+            reason: is written to the broker's log.
+
+        Returns:
+            The client ids of the members that were removed; who is no member is not among them.
+
+        Raises:
+            BrokerUnreachable: the broker did not answer.
+            KafkaError: the broker refused, e.g. for want of authorisation.
+            NotLeading: another master leads.
+        """
+        if not self._may_act():
+            raise NotLeading(f"removing {', '.join(client_ids)} from {group_id}")
+        described = self._call(lambda client: client.describe_groups([group_id]))[group_id]
+        found = {
+            MemberToRemove(None if member["group_instance_id"] else member["member_id"], member["group_instance_id"],
+                           reason): member["client_id"]
+            for member in described["members"] if member["client_id"] in client_ids
+        }  # fmt: skip
+        if not found:
+            return ()
+        answers = self._call(lambda client: client.remove_group_members(group_id, list(found)))
+        refused = {
+            answer for answer in answers.values()
+            if issubclass(answer, KafkaError) and not issubclass(answer, NoError | UnknownMemberIdError)
+        }  # fmt: skip
+        for answer in refused:
+            raise answer(f"{group_id}: {', '.join(found.values())}")
+        return tuple(sorted(set(found.values())))
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

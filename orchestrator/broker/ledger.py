@@ -2,8 +2,8 @@
 
 Kafka is the distributed part: no database of our own. Records are JSON. The *history* holds decisions, steps and the
 coming and going of masters, and drops what is older than a week. The *state* holds the last memory of each policy and
-the last order of an operator, one record per service, compacted and never dropped; it has one partition, whose owner
-is the master that leads (see ``leadership``).
+the last order of an operator, one record per service or device, compacted and never dropped; it has one partition,
+whose owner is the master that leads (see ``leadership``).
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from orchestrator.broker.tail import tail
+from orchestrator.core.mark import Mark
 
 log = logging.getLogger(__name__)
 
 #: Records kept while the broker is away; the oldest are dropped beyond that, and the drop is logged.
 KEPT = 10_000
 
-RecordKind = Literal["decision", "step", "master", "memory", "override"]
+RecordKind = Literal["decision", "step", "master", "memory", "override", "device"]
 
-#: Kinds of which only the last per service counts.
-_STATE: frozenset[RecordKind] = frozenset(("memory", "override"))
+#: Kinds of which only the last per service, or per device, counts.
+_STATE: frozenset[RecordKind] = frozenset(("memory", "override", "device"))
 
 
 def state_topic(ledger_topic: str) -> str:
@@ -43,11 +44,12 @@ class Entry:
 
     Attributes:
         kind: a decision, a step of carrying one out, the coming and going of a master, what a policy remembers, or
-            an operator's order.
-        service: whose; empty for a master.
+            an operator's order for a service or a device.
+        service: whose; empty for a master and for a device.
         at: seconds since the epoch.
         body: the record's own fields.
         since: when the first of a row of alike entries was made, of which compaction keeps the last; None stands alone.
+        device: which one an order is about; empty for everything else.
     """
 
     kind: RecordKind
@@ -55,12 +57,13 @@ class Entry:
     at: float
     body: Mapping[str, Any] = field(default_factory=dict)
     since: float | None = None
+    device: str = ""
 
     @property
     def key(self) -> bytes:
         """The record's key: a record of the state replaces the last, one of the history only its own row's."""
         if self.kind in _STATE:
-            return f"{self.kind}/{self.service}".encode()
+            return f"{self.kind}/{self.service or self.device}".encode()
         return f"{self.kind}/{self.service}/{self.at if self.since is None else self.since:.6f}".encode()
 
     def topics(self, ledger_topic: str) -> tuple[str, ...]:
@@ -84,6 +87,7 @@ class Entry:
                 float(fields["at"]),
                 dict(fields["body"]),
                 None if since is None else float(since),
+                str(fields.get("device") or ""),
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -165,7 +169,7 @@ def read(options: Mapping[str, Any], topic: str, most: int = 5_000) -> list[Entr
 
 
 def read_state(options: Mapping[str, Any], topic: str) -> dict[tuple[RecordKind, str], Entry]:
-    """The state that masters and operators left: the last entry per kind and service.
+    """The state that masters and operators left: the last entry per kind and service, or per kind and device.
 
     Args:
         options: kafka-python's connection options.
@@ -176,4 +180,19 @@ def read_state(options: Mapping[str, Any], topic: str) -> dict[tuple[RecordKind,
     """
     records = tail(options, state_topic(topic), most=sys.maxsize)
     entries = (Entry.decode(record.value) for record in records if record.value is not None)
-    return {(entry.kind, entry.service): entry for entry in entries if entry is not None}
+    return {(entry.kind, entry.service or entry.device): entry for entry in entries if entry is not None}
+
+
+def marks(options: Mapping[str, Any], topic: str, now: float) -> dict[str, Mark]:
+    """What operators have ordered for devices and is in force, by device.
+
+    Args:
+        options: kafka-python's connection options.
+        topic: the ledger's topic.
+        now: seconds since the epoch.
+
+    Raises:
+        BrokerUnreachable: no broker answered.
+    """
+    found = (Mark.from_dict(e.body) for e in read_state(options, topic).values() if e.kind == "device")
+    return {mark.device: mark for mark in found if mark is not None and mark.holds(now)}

@@ -7,6 +7,7 @@ import click
 from orchestrator.cli.context import Options, open_context
 from orchestrator.cli.device_list import list_devices
 from orchestrator.cli.device_logs import logs
+from orchestrator.cli.device_orders import drain, quarantine, restore
 from orchestrator.errors import DeviceFailed
 from orchestrator.ssh.hostkeys import show, trust
 from orchestrator.ssh.reasons import changed
@@ -63,3 +64,5 @@ def enroll(options: Options, names: tuple[str, ...], *, every: bool, yes: bool) 
 
 device.add_command(list_devices)
 device.add_command(logs)
+for command in (drain, quarantine, restore):
+    device.add_command(command)

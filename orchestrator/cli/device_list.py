@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.broker import ledger
 from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.look import Look
 from orchestrator.cli.context import Context, Options, open_context
-from orchestrator.cli.tables import number
+from orchestrator.cli.tables import mark_words, number
 from orchestrator.core.device import Device
 from orchestrator.core.fleet import Group
 from orchestrator.core.instance import Instance
+from orchestrator.core.mark import Mark
 from orchestrator.errors import BrokerUnreachable
 from orchestrator.inventory import Inventory
 from orchestrator.ssh.probe import Probe, probe
@@ -59,6 +61,7 @@ class Row:
         disk_mb: free.
         temperature_c: of the hottest sensor.
         instances: what runs there, by either signal.
+        order: what an operator has ordered for it, in words; None when nothing is in force.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Row:
     disk_mb: int | None
     temperature_c: float | None
     instances: tuple[Seen, ...]
+    order: str | None = None
 
 
 @click.command("list")
@@ -85,11 +89,11 @@ def list_devices(options: Options, *, as_json: bool) -> None:
     """
     context = open_context(options)
     with ThreadPoolExecutor(1, thread_name_prefix="groups") as thread:
-        groups = thread.submit(_groups, context)
+        groups, orders = thread.submit(_groups, context), thread.submit(_orders, context)
         inventory = context.inventory
         probes = probe(inventory.connections.values(), inventory.known_hosts, context.settings.ssh_timeout)
         look, away = groups.result()
-    found = rows(inventory, probes, None if look is None else look.groups)
+    found = rows(inventory, probes, None if look is None else look.groups, orders.result())
     if as_json:
         click.echo(json.dumps([asdict(row) for row in found], indent=2))
     else:
@@ -98,18 +102,29 @@ def list_devices(options: Options, *, as_json: bool) -> None:
         click.echo(f"groups are unknown: {away}", err=True)
 
 
-def rows(inventory: Inventory, probes: Mapping[str, Probe], groups: Mapping[str, Group] | None) -> list[Row]:
+def rows(
+    inventory: Inventory,
+    probes: Mapping[str, Probe],
+    groups: Mapping[str, Group] | None,
+    orders: Mapping[str, Mark] | None = None,
+) -> list[Row]:
     """Put both signals together.
 
     Args:
         inventory: the fleet.
         probes: what the devices said over SSH, by name.
         groups: consumer groups by id; None when they could not be read.
+        orders: of operators, by device.
     """
-    return [_row(inventory, device, probes[device.name], groups) for device in inventory.devices]
+    found = orders or {}
+    return [
+        _row(inventory, device, probes[device.name], groups, found.get(device.name)) for device in inventory.devices
+    ]
 
 
-def _row(inventory: Inventory, device: Device, probed: Probe, groups: Mapping[str, Group] | None) -> Row:
+def _row(
+    inventory: Inventory, device: Device, probed: Probe, groups: Mapping[str, Group] | None, order: Mark | None
+) -> Row:
     units = {unit.instance: f"{unit.active_state} ({unit.sub_state})" for unit in probed.units}
     members: dict[str, int] = {}
     for service in inventory.services:
@@ -139,6 +154,7 @@ def _row(inventory: Inventory, device: Device, probed: Probe, groups: Mapping[st
         disk_mb=probed.disk_free_mb,
         temperature_c=probed.temperature_c,
         instances=tuple(seen),
+        order=None if order is None else mark_words(order),
     )
 
 
@@ -150,6 +166,13 @@ def _groups(context: Context) -> tuple[Look | None, str]:
         return None, str(error)
     finally:
         cluster.close()
+
+
+def _orders(context: Context) -> dict[str, Mark]:
+    try:
+        return ledger.marks(context.inventory.kafka.client_options(), context.settings.ledger_topic, time.time())
+    except BrokerUnreachable:  # said once, for the groups
+        return {}
 
 
 def _table(found: Sequence[Row]) -> Table:
@@ -166,7 +189,10 @@ def _table(found: Sequence[Row]) -> Table:
             f"{number(row.memory_mb)} MB",
             f"{number(row.disk_mb)} MB",
             number(row.temperature_c),
-            Text("\n").join(_instance(seen) for seen in row.instances) or Text("none"),
+            Text("\n").join(
+                [*([] if row.order is None else [Text(row.order, "yellow")]), *map(_instance, row.instances)]
+            )
+            or Text("none"),
         )
     return table
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from orchestrator.broker import ledger
 from orchestrator.cli.context import Options, open_context, service_named
-from orchestrator.cli.tables import clock_time, number, styled
+from orchestrator.cli.tables import clock_time, mark_words, number, styled
 from orchestrator.errors import OrchestratorError
 from orchestrator.explanation import Explanation, figures, span
 from orchestrator.explanation import explain as explain_it
@@ -32,7 +32,8 @@ def explain(options: Options, service: str, *, as_json: bool) -> None:
     context = open_context(options)
     service_named(context, service)
     kafka, topic = context.inventory.kafka.client_options(), context.settings.ledger_topic
-    found = explain_it(service, ledger.read(kafka, topic), ledger.read_state(kafka, topic), time.time())
+    devices = context.inventory.hosts_of(service)
+    found = explain_it(service, ledger.read(kafka, topic), ledger.read_state(kafka, topic), time.time(), devices)
     if found is None:
         raise OrchestratorError(
             f"nothing was ever decided for {service}: start a master with `orchestrator run`, or ask what one would do "
@@ -56,6 +57,8 @@ def _view(found: Explanation) -> Table:
         view.add_row("held by", Text(str(decision["capped_by"])))
     if found.order is not None:
         view.add_row("ordered", Text(f"{found.order.kind} by {found.order.by}, until {clock_time(found.order.until)}"))
+    for mark in found.marks:
+        view.add_row("set aside", Text(mark_words(mark)))
     view.add_row("seen", Text("; ".join(figures(numbers, seen=True)) or "nothing"))
     reckoned = figures(numbers, seen=False)
     if reckoned:

@@ -44,7 +44,7 @@ def scale(options: Options, service: str, instances: int, for_s: float) -> None:
             "change min_instances or max_instances in the inventory first"
         )
     until = _order(context, service, "scale", for_s, instances)
-    click.echo(f"{service}: {instances} instances until {clock_time(until)}; {_who_follows(context)}")
+    click.echo(f"{service}: {instances} instances until {clock_time(until)}; {who_follows(context)}")
 
 
 @click.command()
@@ -56,7 +56,7 @@ def pause(options: Options, service: str, for_s: float) -> None:
     context = open_context(options)
     service_named(context, service)
     until = _order(context, service, "pause", for_s)
-    click.echo(f"{service}: paused until {clock_time(until)}; {_who_follows(context)}")
+    click.echo(f"{service}: paused until {clock_time(until)}; {who_follows(context)}")
 
 
 @click.command()
@@ -67,22 +67,37 @@ def resume(options: Options, service: str) -> None:
     context = open_context(options)
     service_named(context, service)
     _order(context, service, "none", 0)
-    click.echo(f"{service}: its policy decides again; {_who_follows(context)}")
+    click.echo(f"{service}: its policy decides again; {who_follows(context)}")
 
 
 def _order(
     context: Context, service: str, kind: Literal["scale", "pause", "none"], for_s: float, instances: int | None = None
 ) -> float:
     """Write the order to the ledger; returns when it ends."""
+    now = time.time()
+    order = Override(kind, who(), now, now + for_s, instances)
+    write(context, Entry("override", service, now, order.as_dict()))
+    return order.until
+
+
+def who() -> str:
+    """Who gives an order, in words."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def write(context: Context, entry: Entry) -> None:
+    """Write an order to the ledger, which is made when it is missing.
+
+    Raises:
+        BrokerUnreachable: it was not acknowledged.
+    """
     cluster = Cluster(context.admin_options())
     try:
         create_topics(cluster, context.settings, ())
     finally:
         cluster.close()
-    now = time.time()
-    order = Override(kind, f"{getpass.getuser()}@{socket.gethostname()}", now, now + for_s, instances)
     writer = Ledger(context.inventory.kafka.client_options(), context.settings.ledger_topic)
-    writer.append(Entry("override", service, now, order.as_dict()))
+    writer.append(entry)
     left = writer.flush(_ACKNOWLEDGED_S)
     writer.close(0.1)
     if left:
@@ -90,10 +105,10 @@ def _order(
             f"the order was not acknowledged within {_ACKNOWLEDGED_S:g} s: is {context.settings.ledger_topic} "
             "writable? look with: orchestrator check"
         )
-    return order.until
 
 
-def _who_follows(context: Context) -> str:
+def who_follows(context: Context) -> str:
+    """Whether a master runs that follows an order, in words."""
     entries = ledger.read(context.inventory.kafka.client_options(), context.settings.ledger_topic)
     last = next((entry for entry in reversed(entries) if entry.kind == "master"), None)
     if last is not None and last.body.get("event") in ("started", "leads"):

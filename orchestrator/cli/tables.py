@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.core.mark import Mark
 from orchestrator.status import InstanceStatus, ServiceStatus, Status
 
 #: Colours of what deserves a look; everything else keeps the terminal's own.
@@ -30,6 +31,14 @@ def number(value: float | None, digits: int = 0) -> str:
 def styled(kind: str) -> Text:
     """The name of a decision or a step in its colour."""
     return Text(kind, style=_STYLES.get(kind, ""))
+
+
+def mark_words(mark: Mark) -> str:
+    """An operator's order for a device, in a sentence."""
+    what = {"drain": "drained", "quarantine": "in quarantine"}.get(mark.kind, "used again")
+    of = f" of {', '.join(mark.services)}" if mark.services else ""
+    until = "until it is restored" if mark.until is None else f"until {clock_time(mark.until)}"
+    return f"{mark.device}: {what}{of} by {mark.by}" + (f" {until}" if mark.kind != "none" else "")
 
 
 def status_view(status: Status) -> Group:
@@ -53,7 +62,7 @@ def status_view(status: Status) -> Group:
             *(_instance(i) for i in service.instances),
             _decision(service),
         ]
-    return Group(*blocks)
+    return Group(*blocks, *(Text(mark_words(mark), "yellow") for mark in status.marks))
 
 
 def _title(status: Status) -> str:
@@ -109,4 +118,7 @@ def history_line(kind: str, service: str, at: float, body: Mapping[str, Any]) ->
         until = f" until {clock_time(float(body['until']))}" if body["kind"] in what else ""
         words = f"{what.get(body['kind'], 'let the policy decide again')}{until}, ordered by {body['by']}"
         return Text(f"{when} {service}   ") + styled(str(body["kind"])) + Text(f" {words}")
+    if kind == "device":
+        mark = Mark.from_dict(body)
+        return Text(f"{when} device {body if mark is None else mark_words(mark)}")
     return Text(f"{when} master {body.get('event')} on {body.get('host')} (pid {body.get('pid')})")

@@ -34,6 +34,7 @@ class Ground:
         capacities: messages per second of one instance of this service, by device; unknown ones are absent and count
             as the weakest that is known.
         limits: from when on a device is spared.
+        drained: names of devices that an operator has drained of this service.
     """
 
     devices: Collection[Device]
@@ -42,6 +43,7 @@ class Ground:
     quarantined: Collection[str] = ()
     capacities: Mapping[str, float] | None = None
     limits: Limits = Limits()
+    drained: Collection[str] = ()
 
     def capacity(self, device: str) -> float:
         """Messages per second of one instance; the weakest known where it is not, 0 when none is."""

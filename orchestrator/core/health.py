@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator.core.fleet import Observed, ServiceFleet
@@ -17,7 +17,7 @@ SILENT_S = 15.0
 #: Between two diagnoses of the same instance.
 RECHECK_S = 5.0
 
-Complaint = Literal["gone", "left", "silent", "stuck"]
+Complaint = Literal["gone", "left", "silent", "stuck", "outdated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,18 @@ class Ailment:
     Attributes:
         instance: which.
         complaint: ``gone`` (neither reports nor is a member), ``left`` (reports, is no member), ``silent`` (is a
-            member, does not report), ``stuck`` (committed offsets stand still while messages wait).
+            member, does not report), ``stuck`` (committed offsets stand still while messages wait), ``outdated`` (it
+            waits for the wanted release).
         since: since when, seconds since the epoch.
         words: the same in a sentence.
+        waits_for: the release without which it does not begin.
     """
 
     instance: Instance
     complaint: Complaint
     since: float
     words: str
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Sight:
         reporting: whether any instance but those that are silent reports: if none does, the observer topic is suspect.
         at: seconds since the epoch.
         gap_s: seconds since the last sight.
+        outdated: instances that report that they wait for a release, and for which.
     """
 
     fleet: ServiceFleet
@@ -78,6 +82,7 @@ class Sight:
     reporting: bool
     at: float
     gap_s: float = 0.0
+    outdated: Mapping[Instance, str] = field(default_factory=dict)
 
 
 def follow(
@@ -118,6 +123,10 @@ def _examine(
 ) -> tuple[Vital, Ailment | None]:
     now = sight.at
     vital = _moved(vital, seen, sight)
+    wanted = sight.outdated.get(instance)
+    if wanted is not None:  # nothing mends that by itself
+        words = f"has an old release and waits for {wanted}, since it was away during an upgrade"
+        return vital, Ailment(instance, "outdated", now, words, wanted)
     complaint = _complaint(seen, sight)
     if complaint is None:
         vital = replace(vital, well_at=now)

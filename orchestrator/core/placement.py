@@ -16,6 +16,7 @@ Strategy = Literal["spread", "pack"]
 #: Why a device is left out, in the order in which it is asked.
 FILTERS = (
     "unreachable",
+    "drained",
     "quarantined",
     "other architecture",
     "without the labels",
@@ -138,6 +139,7 @@ def _obstacle(request: Request, ground: Ground, device: Device) -> str | None:
     here = sum(i.device == device.name for i in ground.occupied)
     obstacles = (
         not found.reachable,
+        device.name in ground.drained,
         device.name in ground.quarantined,
         found.arch is not None
         and any(allowed and found.arch not in allowed for allowed in (frozenset(needs.arch), request.arch)),

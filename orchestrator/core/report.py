@@ -21,6 +21,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 #: What becomes a word in a log or a terminal must not carry line breaks or escapes.
 Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,249}$")]
 Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}\[\d{1,10}\]@\d{1,20}$")]
+Release = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
@@ -43,6 +44,7 @@ class Report(BaseModel):
         rss_mb: resident memory in MiB.
         cpu: share of one core used, 0 to number of cores.
         stuck: places of messages that are worked on for too long, as ``topic[partition]@offset``.
+        waits_for: the release without which the instance does not begin; None once it works.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -64,6 +66,7 @@ class Report(BaseModel):
     rss_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     cpu: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     stuck: Annotated[tuple[Place, ...], Field(max_length=64)] = ()
+    waits_for: Release | None = None
 
 
 class Throughput(BaseModel):

@@ -9,10 +9,10 @@ from orchestrator.core.diagnosis import NOT_THE_DEVICE, Diagnosis
 from orchestrator.core.health import Ailment, Vital
 from orchestrator.core.requirements import HealSettings
 
-#: ``wait``: look again soon. ``restart``: start it again where it is. ``replace``: its device is gone, start another
-#: elsewhere. ``give-up``: stop it, leave its device alone and start another elsewhere. ``leave``: nothing here can
-#: help. ``dismiss``: it was stopped on purpose.
-Action = Literal["wait", "restart", "replace", "give-up", "leave", "dismiss"]
+#: ``wait``: look again soon. ``restart``: start it again where it is. ``upgrade``: bring it the release that it waits
+#: for. ``replace``: its device is gone, start another elsewhere. ``give-up``: stop it, leave its device alone and start
+#: another elsewhere. ``leave``: nothing here can help. ``dismiss``: it was stopped on purpose.
+Action = Literal["wait", "restart", "replace", "upgrade", "give-up", "leave", "dismiss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,14 @@ class Treatment:
     reason: str
 
 
-def treat(ailment: Ailment, diagnosis: Diagnosis, vital: Vital, heal: HealSettings, now: float) -> Treatment:
+def treat(
+    ailment: Ailment,
+    diagnosis: Diagnosis,
+    vital: Vital,
+    heal: HealSettings,
+    now: float,
+    release: str | None = None,
+) -> Treatment:
     """Choose what to do about an instance that ails.
 
     Args:
@@ -32,6 +39,7 @@ def treat(ailment: Ailment, diagnosis: Diagnosis, vital: Vital, heal: HealSettin
         vital: what is remembered of it.
         heal: the service's settings.
         now: seconds since the epoch.
+        release: what would be deployed; asked for only where an instance waits for one.
     """
     patience = heal.replace_after_s - (now - vital.well_at)
     waits = f"it has {patience:.0f} s more to come back by itself"
@@ -47,12 +55,17 @@ def treat(ailment: Ailment, diagnosis: Diagnosis, vital: Vital, heal: HealSettin
     blameless = NOT_THE_DEVICE.get(diagnosis.exit_code or 0)
     if ailment.complaint == "stuck" and blameless is not None:
         return Treatment("leave", f"{blameless}, and would elsewhere")
+    if ailment.complaint == "outdated" and ailment.waits_for != release:
+        words = f"this master would bring release {release}: run one whose artifact is {ailment.waits_for}, or site.yml"
+        return Treatment("wait", words)
     recent = [at for at in vital.restarts if now - at < heal.restart_within_s]
     if len(recent) >= heal.restart_limit:
         words = f"it was restarted {len(recent)} times within {heal.restart_within_s:g} s (restart_limit)"
         if blameless is not None:
             return Treatment("leave", f"{words}: {blameless}, and would elsewhere")
         return Treatment("give-up", words)
+    if ailment.complaint == "outdated":
+        return Treatment("upgrade", "its device was away during an upgrade")
     if stopped:
         return Treatment("restart", "its unit does not run")
     if ailment.complaint != "stuck" and patience > 0:

@@ -22,6 +22,7 @@ from fogverse.serial import Serial
 from fogverse.settings import Settings, SettingsError
 from fogverse.signals import stopped_by_signals
 from fogverse.stopping import DrainGuard, Stopping
+from fogverse.wanted import Gate
 
 if TYPE_CHECKING:
     from fogverse.growth import Growth
@@ -206,6 +207,8 @@ class Executor:
             with stopped_by_signals(self._stopping) if in_main else nullcontext():
                 reporter = Reporter(settings, meter, settings.workers, lifecycle.beat)
                 reporter.start()
+                if not self._may_begin(lifecycle, reporter):
+                    return ExitCode.OK
                 engine = self._engine(meter, reporter.now, lifecycle)
                 if growth is not None:
                     growth.start()
@@ -222,6 +225,17 @@ class Executor:
             if reporter is not None:
                 reporter.close()
             lifecycle.close()
+
+    def _may_begin(self, lifecycle: Lifecycle, reporter: Reporter) -> bool:
+        """Wait until this release may run, telling systemd and the master why not yet; False to stop."""
+
+        def waits(why: str, wanted: str | None) -> None:
+            lifecycle.waits(why)
+            reporter.waits_for = wanted
+
+        opened = Gate(self.settings, self._stopping, waits).opens()
+        reporter.waits_for = None
+        return opened
 
     def _engine(self, meter: Meter, first_finished: Callable[[], None], lifecycle: Lifecycle) -> Engine:
         """The loop that suits the callable and the settings."""

@@ -76,6 +76,10 @@ class Lifecycle:
         extended = int((within_s + JOIN_S) * 1e6)
         self._send(f"EXTEND_TIMEOUT_USEC={extended}", f"STATUS=joining group {group}")
 
+    def waits(self, why: str) -> None:
+        """Something has to happen elsewhere before the group is joined; said again, it may take for ever."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(JOIN_S * 1e6)}", f"STATUS={why}")
+
     def allow(self, silent_s: float) -> None:
         """The loop may be silent for so long without being taken for dead."""
         self._silent_s = silent_s

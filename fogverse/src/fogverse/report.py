@@ -10,7 +10,15 @@ from fogverse.settings import Settings
 VERSION = 1
 
 
-def report(settings: Settings, reading: Reading, *, workers: int, rss_mb: float | None, cpu: float | None) -> bytes:
+def report(
+    settings: Settings,
+    reading: Reading,
+    *,
+    workers: int,
+    rss_mb: float | None,
+    cpu: float | None,
+    waits_for: str | None = None,
+) -> bytes:
     """One report as JSON.
 
     Args:
@@ -20,6 +28,7 @@ def report(settings: Settings, reading: Reading, *, workers: int, rss_mb: float 
             divides ``busy_s`` by it).
         rss_mb: resident memory in MB, None if unknown.
         cpu: share of one core, None if unknown.
+        waits_for: the release without which it does not begin; None once it works.
     """
     return json.dumps(
         {
@@ -45,6 +54,7 @@ def report(settings: Settings, reading: Reading, *, workers: int, rss_mb: float 
             "queue_ms_p95": _rounded(reading.queue_ms_p95),
             "process_ms_p50": _rounded(reading.process_ms_p50, 3),
             "process_ms_p95": _rounded(reading.process_ms_p95, 3),
+            **({} if waits_for is None else {"waits_for": waits_for}),
         },
         separators=(",", ":"),
     ).encode()

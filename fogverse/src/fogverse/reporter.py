@@ -37,9 +37,13 @@ class Reporter:
         meter: what happened.
         workers: messages worked on at once.
         beat: told each second what the report says.
+
+    Attributes:
+        waits_for: the release without which the instance does not begin; None once it works.
     """
 
     def __init__(self, settings: Settings, meter: Meter, workers: int, beat: Callable[[Reading], None]) -> None:
+        self.waits_for: str | None = None
         self._settings = settings
         self._meter = meter
         self._workers = workers
@@ -85,7 +89,14 @@ class Reporter:
     def _send(self) -> None:
         reading = self._meter.read()
         self._beat(reading)
-        value = report(self._settings, reading, workers=self._workers, rss_mb=rss_mb(), cpu=self._cpu.read())
+        value = report(
+            self._settings,
+            reading,
+            workers=self._workers,
+            rss_mb=rss_mb(),
+            cpu=self._cpu.read(),
+            waits_for=self.waits_for,
+        )
         try:
             self._producer.produce(
                 self._settings.observer_topic, value, self._settings.service, on_delivery=self._answered

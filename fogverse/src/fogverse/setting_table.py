@@ -167,7 +167,20 @@ TABLE = (
         switch=True,
     ),
     Setting("observer_topic", "OBSERVER_TOPIC", texts.topic, "topic for this instance's reports", default="observer"),
-    Setting("release", "FOGVERSE_RELEASE", texts.word, "checksum of the deployed code, for the log", fallback="none"),
+    Setting(
+        "release",
+        "FOGVERSE_RELEASE",
+        texts.word,
+        "checksum of the deployed code, for the log; one that is not wanted any more waits until it is replaced",
+        fallback="none",
+    ),
+    Setting(
+        "deployed",
+        "FOGVERSE_DEPLOYED",
+        texts.word,
+        "release that a deployment starts right now: whether it is wanted is not asked",
+        fallback="none: it is asked",
+    ),
     Setting(
         "drain_timeout_s",
         "FOGVERSE_DRAIN_TIMEOUT_S",

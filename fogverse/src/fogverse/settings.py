@@ -60,6 +60,7 @@ class Settings:
     autoscale: bool = False
     observer_topic: str = "observer"
     release: str | None = None
+    deployed: str | None = None
     drain_timeout_s: float = 20.0
     topic_timeout_s: float = 120.0
     log_level: str = "info"

@@ -47,9 +47,9 @@ class Stopping:
             return self._drain_timeout_s
         return max(0.0, self._deadline - self._clock())
 
-    def wait(self) -> None:
-        """Block until somebody asks."""
-        self._asked.wait()
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Block until somebody asks, or for so many seconds."""
+        self._asked.wait(timeout_s)
 
 
 class DrainGuard:
