@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import Any, Literal
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -20,6 +20,7 @@ from kafka.errors import KafkaError
 from lab import files
 from lab.daemon import Daemon
 from lab.errors import LabError
+from lab.guard import SUPER_USER, Guard
 from lab.java import java_command
 from lab.locks import locked
 from lab.netns import entered
@@ -59,6 +60,7 @@ class LocalBroker:
         port: port for clients; ``port + 1`` is the controller's.
         netns: network namespace to run in, None for the machine's own.
         java_options: further options of the Java machine.
+        guard: TLS, users and rights; None for a broker that is open to everybody.
     """
 
     folder: Path
@@ -67,6 +69,7 @@ class LocalBroker:
     port: int = 19092
     netns: str | None = None
     java_options: Sequence[str] = ()
+    guard: Guard | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -143,8 +146,10 @@ class LocalBroker:
         with entered(self.netns):
             require_free(self.host, self.port)
             require_free(self.host, self.port + 1)
+        if self.guard is not None:
+            self.guard.certify(self.host)
         self._format()
-        files.write(self._properties, self._settings(self.folder.absolute() / "data"))
+        files.write(self._properties, self._settings(self.folder.absolute() / "data"), mode=0o600)
         place = {"host": self.host, "port": self.port, "netns": self.netns}
         files.write(self.folder / "broker.json", json.dumps(place) + "\n")
         self._daemon.start(command, log=self.log, netns=self.netns)
@@ -157,11 +162,14 @@ class LocalBroker:
         aside = self.folder.absolute() / "data.new"
         shutil.rmtree(aside, ignore_errors=True)
         properties = self.folder.absolute() / "format.properties"
-        files.write(properties, self._settings(aside))
+        files.write(properties, self._settings(aside), mode=0o600)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if cluster.startswith("-"):  # it would be read as an option
             cluster = "A" + cluster[1:]
-        command = java_command(self.jars, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
+        users = self.guard.format_options() if self.guard is not None else []
+        command = java_command(
+            self.jars, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *users
+        )
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise LabError(f"the broker's data folder cannot be prepared: {_last(done.stdout + done.stderr)}")
@@ -169,8 +177,11 @@ class LocalBroker:
         aside.rename(data)
 
     def _settings(self, data: Path) -> str:
+        values = {"protocol": "PLAINTEXT", "controller": f"{self.host}:{self.port + 1}", "more": ""}
+        if self.guard is not None:
+            values = self.guard.properties(self.port + 1)
         return Template(_PROPERTIES.read_text(encoding="utf-8")).substitute(
-            host=self.host, port=self.port, controller_port=self.port + 1, data=data
+            values, host=self.host, port=self.port, data=data
         )
 
     def _place(self) -> dict[str, object]:
@@ -191,7 +202,7 @@ class LocalBroker:
 
     def _wait_until_it_answers(self, deadline: float, timeout_s: float) -> None:
         with entered(self.netns):
-            while not (accepts(self.host, self.port) and _lists_itself(self.bootstrap)):
+            while not (accepts(self.host, self.port) and self._lists_itself()):
                 if self._daemon.ended(0.03):
                     raise LabError(f"the broker died, see {self.log}:\n{files.tail(self.log)}")
                 if time.monotonic() > deadline:
@@ -200,19 +211,21 @@ class LocalBroker:
                         f"see {self.log}:\n{files.tail(self.log)}"
                     )
 
-
-def _lists_itself(bootstrap: str) -> bool:
-    """Whether the broker is a live member of its cluster: one that only listens cannot make topics yet."""
-    try:
-        client = KafkaAdminClient(bootstrap_servers=bootstrap, client_id="lab", request_timeout_ms=5000)
-    except KafkaError:
-        return False
-    try:
-        return bool(client.describe_cluster()["brokers"])
-    except KafkaError:
-        return False
-    finally:
-        client.close()
+    def _lists_itself(self) -> bool:
+        """Whether the broker is a live member of its cluster: one that only listens cannot make topics yet."""
+        options: dict[str, Any] = self.guard.client_options(SUPER_USER) if self.guard is not None else {}
+        try:
+            client = KafkaAdminClient(
+                bootstrap_servers=self.bootstrap, client_id="lab", request_timeout_ms=5000, **options
+            )
+        except KafkaError:
+            return False
+        try:
+            return bool(client.describe_cluster()["brokers"])
+        except KafkaError:
+            return False
+        finally:
+            client.close()
 
 
 def _last(text: str) -> str:

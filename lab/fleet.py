@@ -16,6 +16,7 @@ from lab.cgroup import Trees
 from lab.commands import require_programs, require_root
 from lab.device import Device
 from lab.errors import LabError
+from lab.guard import Guard
 from lab.inotify import allow_devices
 from lab.keys import Keys
 from lab.locks import locked
@@ -75,10 +76,15 @@ class Lab:
         """Where its broker listens, seen from the devices and the control namespace."""
         return f"{HUB_ADDRESS}:{_BROKER_PORT}"
 
-    def broker(self, jars: Path) -> LocalBroker:
-        """Its broker, inside the devices' network."""
+    def broker(self, jars: Path, guard: Guard | None = None) -> LocalBroker:
+        """Its broker, inside the devices' network; guarded, or open to everybody."""
         return LocalBroker(
-            self.folder.absolute() / "kafka", jars, host=HUB_ADDRESS, port=_BROKER_PORT, netns=self.hub_netns
+            self.folder.absolute() / "kafka",
+            jars,
+            host=HUB_ADDRESS,
+            port=_BROKER_PORT,
+            netns=self.hub_netns,
+            guard=guard,
         )
 
     def is_up(self) -> bool:

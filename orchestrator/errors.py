@@ -8,7 +8,8 @@
     │   └── SettingsInvalid       mend ``fogverse_settings`` or the environment variables named
     ├── SimulationInvalid         a file, shape or setting of a simulation is wrong: mend it      exit 2
     ├── NamespaceMissing          the network namespace of the inventory is not there: start the lab  exit 2
-    ├── BrokerUnreachable         start the broker, or correct ``bootstrap_servers`` or the credentials  exit 3
+    ├── BrokerUnreachable         start the broker, or correct ``bootstrap_servers``   exit 3
+    │   └── BrokerRefuses         correct user, password, certificates or rights         exit 5
     ├── DeviceFailed              a device cannot be reached or refuses: mend the device   exit 4
     └── NotLeading                another master leads: this one must not act
 
@@ -29,6 +30,7 @@ EXIT_FAILED = 1
 EXIT_INVALID = 2
 EXIT_BROKER = 3
 EXIT_DEVICE = 4
+EXIT_REFUSED = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -103,9 +105,15 @@ class NamespaceMissing(OrchestratorError):
 
 
 class BrokerUnreachable(OrchestratorError):
-    """No Kafka broker answered, or it refused the credentials."""
+    """No Kafka broker answered."""
 
     exit_code = EXIT_BROKER
+
+
+class BrokerRefuses(BrokerUnreachable):
+    """A broker answers and refuses us, or we refuse it: user, password, certificates, rights. Waiting does not help."""
+
+    exit_code = EXIT_REFUSED
 
 
 class DeviceFailed(OrchestratorError):

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from orchestrator.errors import BrokerRefuses
+from orchestrator.kafka_refusal import refusal
 
 
 class _Admin(KafkaAdminClient):  # type: ignore[misc]  # kafka-python has no types
@@ -28,6 +32,12 @@ def open_admin(**options: Any) -> KafkaAdminClient:
     """An admin client; blocks until a broker has answered.
 
     Raises:
-        KafkaError: no broker answered within ``bootstrap_timeout_ms``, or it refused; nothing is left behind.
+        BrokerRefuses: a broker is there, and it and we do not come together.
+        KafkaError: no broker answered within ``bootstrap_timeout_ms``; nothing is left behind.
     """
-    return _Admin(**options)
+    try:
+        return _Admin(**options)
+    except KafkaError as error:
+        if words := refusal(options):
+            raise BrokerRefuses(f"the Kafka broker {words}") from error
+        raise

@@ -14,12 +14,19 @@ from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import MemberToRemove
-from kafka.errors import InvalidPartitionsError, KafkaError, NoError, TopicAlreadyExistsError, UnknownMemberIdError
+from kafka.errors import (
+    AuthorizationError,
+    InvalidPartitionsError,
+    KafkaError,
+    NoError,
+    TopicAlreadyExistsError,
+    UnknownMemberIdError,
+)
 from kafka.protocol.consumer.offsets import OffsetSpec
 
 from orchestrator.broker.look import Look
 from orchestrator.core.fleet import Group, Member
-from orchestrator.errors import BrokerUnreachable, NotLeading
+from orchestrator.errors import BrokerRefuses, BrokerUnreachable, NotLeading
 from orchestrator.kafka_admin import open_admin
 
 log = logging.getLogger(__name__)
@@ -191,6 +198,12 @@ class Cluster:
             client = self._client = self._client or self._open()
             try:
                 return ask(client)
+            except AuthorizationError as error:
+                user = self._options.get("sasl_plain_username", "ANONYMOUS")
+                raise BrokerRefuses(
+                    f"the Kafka broker refuses user {user} a right ({type(error).__name__}: {error}): grant what "
+                    "docs/security.md lists"
+                ) from error
             except (KafkaError, OSError) as error:
                 if isinstance(error, KafkaError) and not error.retriable:
                     raise

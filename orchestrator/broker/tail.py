@@ -8,7 +8,8 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from orchestrator.errors import BrokerUnreachable
+from orchestrator.errors import BrokerRefuses, BrokerUnreachable
+from orchestrator.kafka_refusal import refusal
 
 _TIMEOUT_MS = 5_000
 
@@ -23,7 +24,7 @@ def tail(options: Mapping[str, Any], topic: str, *, since: float | None = None, 
         most: records per partition, counted from the end.
 
     Raises:
-        BrokerUnreachable: no broker answered, or it stopped answering.
+        BrokerUnreachable: no broker answered, it stopped answering, or (BrokerRefuses) it refuses us.
     """
     consumer: KafkaConsumer | None = None
     try:
@@ -35,6 +36,8 @@ def tail(options: Mapping[str, Any], topic: str, *, since: float | None = None, 
         )
         return _read(consumer, topic, since, most)
     except (KafkaError, OSError) as error:
+        if words := refusal(options):
+            raise BrokerRefuses(f"{topic} cannot be read: the Kafka broker {words}") from error
         servers = ",".join(options["bootstrap_servers"])
         raise BrokerUnreachable(
             f"{topic} cannot be read from {servers} ({type(error).__name__}: {error}); start the broker, or correct "

@@ -9,6 +9,7 @@ from kafka.errors import KafkaError
 
 from orchestrator.checks.line import Line, counted
 from orchestrator.core.service import Service
+from orchestrator.errors import BrokerRefuses
 from orchestrator.kafka_admin import open_admin
 
 BOOTSTRAP_TIMEOUT_MS = 5_000
@@ -26,6 +27,8 @@ def check_broker(options: Mapping[str, Any], services: Sequence[Service], observ
     servers = ",".join(options["bootstrap_servers"])
     try:
         client = open_admin(**options, bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    except BrokerRefuses as error:
+        return (Line("broker", servers, "fail", str(error), "correct fogverse_kafka in the inventory", refused=True),)
     except (KafkaError, OSError) as error:
         return (_unreachable(servers, error, options),)
     try:

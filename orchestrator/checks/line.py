@@ -20,6 +20,7 @@ class Line:
         state: ``ok``; ``note``: worth knowing; ``warn``: will hurt some day; ``fail``: will not work.
         text: what was found, in words and numbers.
         mend: what to do about it; empty when there is nothing to do.
+        refused: whether it is there and does not let us in.
     """
 
     kind: Kind
@@ -27,6 +28,7 @@ class Line:
     state: State
     text: str
     mend: str = ""
+    refused: bool = False
 
 
 def counted(things: Sized | int, noun: str) -> str:

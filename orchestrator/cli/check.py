@@ -14,7 +14,7 @@ from orchestrator.checks.devices import device_lines
 from orchestrator.checks.line import Line, counted
 from orchestrator.checks.services import service_lines
 from orchestrator.cli.context import Context, Options, open_context
-from orchestrator.errors import EXIT_BROKER, EXIT_DEVICE, EXIT_OK
+from orchestrator.errors import EXIT_BROKER, EXIT_DEVICE, EXIT_OK, EXIT_REFUSED
 from orchestrator.ssh.probe import probe
 
 _COLOURS = {"ok": "green", "note": "cyan", "warn": "yellow", "fail": "red"}
@@ -27,7 +27,8 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     """Look at the inventory, the broker, the topics and every device; change nothing.
 
     Each thing that is not well comes with what to do about it. Exit code: 0 nothing fails (warnings are shown),
-    2 the inventory or a setting is wrong, 3 no broker answers, 4 a device cannot be reached or lacks something.
+    2 the inventory or a setting is wrong, 3 no broker answers, 4 a device cannot be reached or lacks something,
+    5 the broker refuses access.
     """
     options: Options = ctx.obj
     context = open_context(options)
@@ -65,8 +66,8 @@ def show(lines: Sequence[Line]) -> None:
 
 
 def exit_code(lines: Iterable[Line]) -> int:
-    """3 if the broker fails, else 4 if a device does, else 0."""
-    failing = {line.kind for line in lines if line.state == "fail"}
+    """3 or 5 if the broker fails, else 4 if a device does, else 0."""
+    failing = {line.kind: line for line in lines if line.state == "fail"}
     if "broker" in failing:
-        return EXIT_BROKER
+        return EXIT_REFUSED if failing["broker"].refused else EXIT_BROKER
     return EXIT_DEVICE if "device" in failing else EXIT_OK

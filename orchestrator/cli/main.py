@@ -59,6 +59,7 @@ Exit codes:
   2    the inventory, a setting or the command line is wrong
   3    no broker can be reached
   4    a device cannot be reached or lacks something
+  5    the broker refuses access
   130  interrupted
 """
 
@@ -153,3 +154,6 @@ def _log(verbose: int) -> None:
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
     # What fails there is raised, and said by us.
     logging.getLogger("kafka").setLevel(logging.NOTSET if verbose else logging.CRITICAL)
+    # These write down whole requests, and with SASL's PLAIN a password is one.
+    for wordy in ("kafka.protocol", "kafka.net"):
+        logging.getLogger(wordy).setLevel(logging.INFO if verbose else logging.NOTSET)

@@ -20,6 +20,16 @@ _EXAMPLE = 'a mapping in group_vars/all, e.g. fogverse_kafka: {bootstrap_servers
 _ALLOWED = {"bootstrap_servers": SERVERS_ALLOWED}
 
 
+class Hidden(str):
+    """A secret for a client that logs its options as they are represented (kafka-python does, at debug level)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Nothing of it."""
+        return "'**********'"
+
+
 class KafkaSettings(BaseModel):
     """Bootstrap servers and security settings of the cluster.
 
@@ -67,13 +77,13 @@ class KafkaSettings(BaseModel):
         return self
 
     def client_options(self) -> dict[str, Any]:
-        """Keyword arguments for kafka-python's clients, passwords in clear: never print or log them."""
+        """Keyword arguments for kafka-python's clients, passwords in clear (but not in their ``repr``)."""
         options: dict[str, Any] = {"bootstrap_servers": list(self.bootstrap_servers)}
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name == "bootstrap_servers" or value is None:
                 continue
-            options[name] = value.get_secret_value() if isinstance(value, SecretStr) else value
+            options[name] = Hidden(value.get_secret_value()) if isinstance(value, SecretStr) else value
         return options
 
 

@@ -186,10 +186,10 @@ def ansible_processes() -> set[str]:
 
 
 @contextmanager
-def master(fleet: Fleet) -> Iterator[RunningMaster]:
-    """A running master, ended by SIGTERM unless the test has ended it."""
+def master(fleet: Fleet, *options: str) -> Iterator[RunningMaster]:
+    """A running master, with options of the command before ``run``, ended by SIGTERM unless the test has ended it."""
     process = subprocess.Popen(
-        [str(PROGRAMS / "orchestrator"), "-i", str(fleet.inventory), "run"],
+        [str(PROGRAMS / "orchestrator"), "-i", str(fleet.inventory), *options, "run"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=PROJECT, env={**os.environ},
     )  # fmt: skip
     fleet.masters.append(process)

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
 from fogverse.exit_codes import ExitCode
 from fogverse.findings import Finding, fail, ok, warn
 from fogverse.kafka_config import admin_config
-from fogverse.kafka_errors import is_refusal, is_unknown_topic, passing
+from fogverse.kafka_errors import is_distrust, is_refusal, is_unknown_topic, passing
 from fogverse.settings import Settings
 
 #: Seconds for one question.
@@ -62,7 +62,9 @@ def _broker(admin: AdminClient, settings: Settings, told: list[KafkaError]) -> F
             refused = [found for found in told if is_refusal(found)]
             if refused or monotonic() > deadline:
                 reason = passing(told[-1]) if told and not refused else (refused or [error.args[0]])[0].str()
-                mend = "user, password and security settings" if refused else "is it running, and is this its address?"
+                mend = "is it running, and is this its address?"
+                if refused:
+                    mend = "FOGVERSE_KAFKA_SSL_*" if is_distrust(refused[0]) else "user, password and security settings"
                 return fail(subject, ExitCode.REFUSED, reason, mend)
         else:
             return ok(subject, f"reached, {len(brokers)} broker{'s' if len(brokers) > 1 else ''}")

@@ -40,7 +40,13 @@ def is_coordinator_coming(error: KafkaError) -> bool:
 
 def is_refusal(error: KafkaError) -> bool:
     """True if only a person can mend it."""
-    return error.fatal() or error.code() in _REFUSALS
+    return error.fatal() or error.code() in _REFUSALS or is_distrust(error)
+
+
+def is_distrust(error: KafkaError) -> bool:
+    """True if one side does not trust the other's certificate; other troubles with TLS may pass, as in a restart."""
+    text = error.str()
+    return error.code() == KafkaError._SSL and ("certificate verify failed" in text or "alert" in text)
 
 
 def is_bad_record(error: KafkaError) -> bool:
@@ -85,3 +91,10 @@ def passing(error: KafkaError) -> str:
         # A listener that wants TLS or SASL just hangs up on a client without: librdkafka knows no more either.
         advice += "; if the broker runs, compare FOGVERSE_KAFKA_SECURITY_PROTOCOL with its listener"
     return f"{error.str()} ({advice})"
+
+
+def refused(who: str, error: KafkaError) -> str:
+    """What the log says about an error after which there is no use in trying."""
+    if is_distrust(error):
+        return f"the {who} and the broker do not trust each other's certificates, see FOGVERSE_KAFKA_SSL_*: {error.str()}"
+    return f"the broker refuses the {who}: {error.str()}"

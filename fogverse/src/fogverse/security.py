@@ -10,6 +10,8 @@ PREFIX = "FOGVERSE_KAFKA_"
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SECRETS = frozenset({"sasl_plain_password", "ssl_password"})
+#: Ends the name of a variable that names the file in which a secret is, instead of holding it.
+IN_FILE = "_file"
 TRUE, FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
 #: Our (kafka-python's) name: librdkafka's name.
@@ -66,7 +68,7 @@ class Security:
 
 
 def read_security(values: Mapping[str, str]) -> tuple[Security, list[str]]:
-    """Read security settings from environment variables ``FOGVERSE_KAFKA_*``.
+    """Read security settings from environment variables ``FOGVERSE_KAFKA_*``, and the secrets' files that they name.
 
     Returns:
         The settings, and every problem found; with problems the settings are not fit for use.
@@ -78,17 +80,40 @@ def read_security(values: Mapping[str, str]) -> tuple[Security, list[str]]:
         if not variable.startswith(PREFIX) or not text:
             continue
         name = variable.removeprefix(PREFIX).lower()
+        secret = name.removesuffix(IN_FILE)
         if name in known:
             given[name] = text
+        elif secret in SECRETS and values.get(PREFIX + secret.upper()):
+            problems.append(f"{variable} and {PREFIX}{secret.upper()} are both set: one of them is needed")
+        elif secret in SECRETS:
+            try:
+                given[secret] = _in_file(Path(text))
+            except (OSError, ValueError) as error:
+                problems.append(f"{variable}={text}: {error.strerror if isinstance(error, OSError) else error}")
         else:
-            problems.append(
-                f"{variable} is not known; known are " + ", ".join(PREFIX + f.name.upper() for f in fields(Security))
-            )
+            every = [PREFIX + f.name.upper() for f in fields(Security)] + sorted(map(in_file, SECRETS))
+            problems.append(f"{variable} is not known; known are {', '.join(every)}")
     check_hostname = given.pop("ssl_check_hostname", "true").lower()
     if check_hostname not in TRUE + FALSE:
         problems.append(f"{PREFIX}SSL_CHECK_HOSTNAME={check_hostname}: true or false is needed")
     security = Security(**given, ssl_check_hostname=check_hostname in TRUE)
     return security, problems + _contradictions(security)
+
+
+def in_file(secret: str) -> str:
+    """The variable that names a secret's file."""
+    return f"{PREFIX}{secret}{IN_FILE}".upper()
+
+
+def _in_file(path: Path) -> str:
+    """A secret as an editor leaves it in a file: its last line break is not part of it."""
+    try:
+        text = path.read_text("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ValueError("the file is not text in UTF-8") from None
+    if not text:
+        raise ValueError("the file is empty")
+    return text
 
 
 def _contradictions(security: Security) -> list[str]:
@@ -99,7 +124,9 @@ def _contradictions(security: Security) -> list[str]:
     sasl = ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
     if protocol.startswith("SASL"):
         problems += [
-            f"{PREFIX}{name.upper()} is missing: {protocol} needs it" for name in sasl if not getattr(security, name)
+            f"{PREFIX}{name.upper()} is missing: {protocol} needs it"
+            + (f", or {in_file(name)}" if name in SECRETS else "")
+            for name in sasl if not getattr(security, name)
         ]
         if security.sasl_mechanism and security.sasl_mechanism not in MECHANISMS:
             problems.append(

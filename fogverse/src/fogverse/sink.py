@@ -15,7 +15,7 @@ from fogverse.assignment import Ticket
 from fogverse.exit_codes import ExitCode
 from fogverse.failures import TooLarge, undeliverable
 from fogverse.faults import Fault
-from fogverse.kafka_errors import is_refusal, is_too_large, passing
+from fogverse.kafka_errors import is_refusal, is_too_large, passing, refused
 from fogverse.message import Output
 from fogverse.stopping import Stopping
 from fogverse.throttle import Throttle
@@ -245,6 +245,6 @@ class Sink:
 
     def _failed(self, error: KafkaError) -> None:
         if is_refusal(error):
-            self.fault = self.fault or Fault(ExitCode.REFUSED, f"the broker refuses the producer: {error.str()}")
+            self.fault = self.fault or Fault(ExitCode.REFUSED, refused("producer", error))
         elif self._throttle.allows(error.name()):
             log.warning("producer: %s", passing(error))

@@ -15,7 +15,7 @@ from fogverse.birth import Birth
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
 from fogverse.inbox import Inbox
-from fogverse.kafka_errors import is_refusal, is_unknown_topic, passing
+from fogverse.kafka_errors import is_refusal, is_unknown_topic, passing, refused
 from fogverse.message import Message
 from fogverse.records import message_of, names, offsets, text
 from fogverse.throttle import Throttle
@@ -264,7 +264,7 @@ class Source:
 
     def _failed(self, error: KafkaError) -> None:
         if is_refusal(error):
-            self.fault = self.fault or Fault(ExitCode.REFUSED, f"the broker refuses the consumer: {error.str()}")
+            self.fault = self.fault or Fault(ExitCode.REFUSED, refused("consumer", error))
         elif is_unknown_topic(error):
             self._absence.begins()
         elif self._throttle.allows(error.name()):
