@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,8 @@ from orchestrator.core.service import Service
 #: How long a group may take to be without a member whose process has ended.
 LEFT_S = 20.0
 _LOOK_S = 0.3
+
+Outcome = Literal["drained", "evicted", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +39,20 @@ class Cleared:
     """
 
     service: str
-    outcome: Literal["drained", "evicted", "failed"]
+    outcome: Outcome
     instances: tuple[str, ...]
     reason: str = ""
 
 
 def clear(
     device: str,
-    running: Mapping[Service, Collection[str]],
+    running: Collection[tuple[Service, Collection[str]]],
     actuator: Actuator,
     cluster: Cluster,
     inventory: Path,
     stop: threading.Event,
     *,
+    unreachable: str,
     force: bool,
     began: Callable[[Service], OnEvent],
 ) -> list[Cleared]:
@@ -57,11 +60,12 @@ def clear(
 
     Args:
         device: its name in the inventory.
-        running: names of its instances, by service.
+        running: services that run there, each with the names of its instances.
         actuator: runs Ansible.
         cluster: this thread's admin connection.
         inventory: given to Ansible.
         stop: ends it early; what was not begun is left as it is.
+        unreachable: why the device does not answer; empty when it does.
         force: take those that cannot be drained out of their groups.
         began: is told each service that it comes to, and gives who hears of the run's events.
 
@@ -70,18 +74,18 @@ def clear(
         KafkaError: the broker does not let us change the group.
     """
     done = []
-    for service, names in running.items():
+    for service, names in running:
         if stop.is_set():
             break
-        request = PlaybookRun("drain.yml", inventory, device, {"service": service.name, "slot": "all"})
-        host = actuator.run(request, stop, began(service)).of(device)
-        instances, reason = tuple(sorted(names)), host.words
-        if host.verdict == "ok":
-            reason = "" if _left(device, service, cluster) else f"it is stopped, but {service.group_id} still lists it"
-            outcome: Literal["drained", "evicted", "failed"] = "failed" if reason else "drained"
-        else:
-            outcome = "failed"
-        if outcome == "failed" and force and not stop.is_set():
+        instances, reason = tuple(sorted(names)), unreachable
+        if not reason:
+            request = PlaybookRun("drain.yml", inventory, device, {"service": service.name, "slot": "all"})
+            host = actuator.run(request, stop, began(service)).of(device)
+            reason = host.words
+            if host.verdict == "ok" and not _left(device, service, cluster):
+                reason = f"it is stopped, but {service.group_id} still lists it"
+        outcome: Outcome = "failed" if reason else "drained"
+        if reason and force and not stop.is_set():
             cluster.evict(service.group_id, members(device, service, cluster), f"{device} is drained by force")
             outcome = "evicted"
         done.append(Cleared(service.name, outcome, instances, reason))

@@ -55,15 +55,23 @@ def drain(options: Options, name: str, only: str | None, for_s: float | None, *,
         wanted = [s for s in inventory.services if name in inventory.hosts_of(s) and service in (None, s)]
         running = _running(name, wanted, probed, cluster)
         if not probed.reachable and not force:
-            held = ", ".join(sorted(instance for names in running.values() for instance in names)) or "nothing"
+            held = ", ".join(sorted(instance for _, names in running for instance in names)) or "nothing"
             raise DeviceFailed(
                 f"{name} does not answer ({probed.reason}): nothing was stopped; by the groups it has {held}. A master "
                 f"drains it when it comes back. If it is gone: orchestrator device drain {name} --force"
             )
         actuator = Actuator(SystemClock(), settings.deploy_deadline)
         done = clear(
-            name, running, actuator, cluster, inventory.path, threading.Event(), force=force, began=_began(name)
-        )  # fmt: skip
+            name,
+            running,
+            actuator,
+            cluster,
+            inventory.path,
+            threading.Event(),
+            unreachable=probed.reason,
+            force=force,
+            began=_began(name),
+        )
     finally:
         cluster.close()
     if as_json:
@@ -115,17 +123,14 @@ def words(one: Cleared) -> str:
     return f"{names}: not drained: {one.reason}; with --force its memberships are ended all the same"
 
 
-def _running(name: str, services: list[Service], probed: Probe, cluster: Cluster) -> dict[Service, set[str]]:
-    """The instances on the device by its units and by the groups, of the services that have any."""
-    units = [Instance.parse(unit.instance) for unit in probed.units]
-    found = {
-        service: {
-            *members(name, service, cluster),
-            *(str(i) for i in units if i is not None and i.service == service.name),
-        }
+def _running(name: str, services: list[Service], probed: Probe, cluster: Cluster) -> list[tuple[Service, set[str]]]:
+    """The services that have instances on the device by its units or by the groups, and which."""
+    units = [instance for unit in probed.units if (instance := Instance.parse(unit.instance)) is not None]
+    found = [
+        (service, {*members(name, service, cluster), *(str(i) for i in units if i.service == service.name)})
         for service in services
-    }
-    return {service: names for service, names in found.items() if names}
+    ]
+    return [(service, names) for service, names in found if names]
 
 
 def _mark(
