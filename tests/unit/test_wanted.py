@@ -1,0 +1,130 @@
+"""Releases that may start by themselves: what the playbooks publish, and what an instance makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from fogverse import wanted as gate
+from fogverse.settings import Settings
+from fogverse.stopping import Stopping
+from orchestrator import wanted
+from orchestrator.core.diagnosis import Diagnosis
+from orchestrator.core.fleet import ServiceFleet
+from orchestrator.core.health import Sight, Vital, follow
+from orchestrator.core.instance import Instance
+from orchestrator.core.requirements import HealSettings
+from orchestrator.core.treatment import treat
+
+HERE = Instance("slow", "pi-1", 1)
+
+
+def settings(**given: object) -> Settings:
+    needed = {"bootstrap_servers": "kafka-1:9092", "source_topic": "in", "group_id": "slow"}
+    return Settings.from_environment({}, needed | given)
+
+
+def test_master_and_instance_speak_of_the_same_topic_and_number() -> None:
+    """Lost otherwise: every device that was off, in silence."""
+    assert wanted.releases_topic("observer") == gate.releases_topic("observer")
+    assert wanted.MOST_RELEASES <= gate.MOST_RELEASES
+
+
+def test_during_an_upgrade_both_may_start_and_afterwards_only_the_new_one() -> None:
+    """Lost otherwise: a device that reboots while the others are upgraded, or when an upgrade was broken off."""
+    both = wanted.after(("old",), "new", only=False)
+    assert both == ("new", "old")
+    assert wanted.after(both, "new", only=False) == both, "said once"
+    assert wanted.after(both, "new", only=True) == ("new",)
+    assert len(wanted.after(tuple(map(str, range(40))), "new", only=False)) == wanted.MOST_RELEASES
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"[]", b"5", b"{", b'{"releases": []}', b'{"releases": "new"}', b'{"releases": [1]}',
+     b'{"releases": ["a b"]}', json.dumps({"releases": ["x"] * 17}).encode(), b'{"releases": ["\\u001b[2J"]}', b"\xff", None],
+)  # fmt: skip
+def test_a_record_that_makes_no_sense_says_nothing(value: bytes | None) -> None:
+    """Lost otherwise: instances that anybody stops, or a terminal that anybody writes to, with one bad record."""
+    assert gate.releases_of(value) is None
+
+
+@pytest.mark.parametrize(("given", "asked"), [({}, 0), ({"release": "a", "deployed": "a"}, 0), ({"release": "a"}, 1)])
+def test_only_a_start_that_nobody_ordered_asks(
+    given: dict[str, object], asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost otherwise: time to scale, or the question itself."""
+    questions: list[Settings] = []
+    monkeypatch.setattr(gate, "ask", questions.append)
+    assert gate.Gate(settings(**given), Stopping(1), lambda _why, _wanted: None).opens()
+    assert len(questions) == asked
+
+
+def test_an_old_release_waits_until_it_is_wanted_again_and_says_for_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: messages processed by code that was replaced; or an instance that waits for ever."""
+    timed_out = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    answers: Iterator[object] = iter([timed_out, ("new",), ("new", "old")])
+
+    def ask(_settings: Settings) -> object:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(gate, "ask", ask)
+    monkeypatch.setattr(gate, "AGAIN_S", 0.0)
+    monkeypatch.setattr(gate, "RETRY_S", 0.0)
+    told: list[tuple[str, str | None]] = []
+    assert gate.Gate(settings(release="old"), Stopping(1), lambda *said: told.append(said)).opens()
+    assert [wants for _, wants in told] == [None, "new"]
+    assert told[1][0].startswith("waits for release new, has old")
+
+
+def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: a drain that lasts until systemd kills."""
+    stopping = Stopping(1)
+
+    def ask(_settings: Settings) -> tuple[str, ...]:
+        stopping.request("SIGTERM")
+        return ("new",)
+
+    monkeypatch.setattr(gate, "ask", ask)
+    assert not gate.Gate(settings(release="old"), stopping, lambda _why, _wanted: None).opens()
+
+
+def test_who_may_not_read_the_topic_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: every service of a cluster whose access rules are older than this topic."""
+
+    def ask(_settings: Settings) -> None:
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    monkeypatch.setattr(gate, "ask", ask)
+    assert gate.Gate(settings(release="old"), Stopping(1), lambda _why, _wanted: None).opens()
+
+
+@pytest.mark.parametrize(
+    ("ours", "enabled", "action"), [("new", True, "upgrade"), ("other", True, "wait"), ("new", False, "wait")]
+)
+def test_a_waiting_instance_is_brought_what_it_waits_for_and_nothing_else(
+    ours: str,
+    enabled: bool,
+    action: str,
+) -> None:
+    """Lost otherwise: a device that waits for ever, or that a master with an older folder takes back to old code."""
+    sight = Sight(ServiceFleet(observed=()), None, None, reporting=True, at=100.0, outdated={HERE: "new"})
+    vitals, [ailment] = follow({}, [HERE], sight, HealSettings())
+    assert (ailment.complaint, ailment.waits_for) == ("outdated", "new")
+    found = Diagnosis(reachable=True, active="activating" if enabled else "deactivating", sub="start", enabled=enabled)
+    treatment = treat(ailment, found, vitals[HERE], HealSettings(), 100.0, ours)
+    assert treatment.action == action
+
+
+def test_a_device_that_waits_but_does_not_answer_is_not_taken_for_gone() -> None:
+    """Lost otherwise: a replacement for an instance that says that it is there."""
+    sight = Sight(ServiceFleet(observed=()), None, None, reporting=True, at=100.0, outdated={HERE: "new"})
+    _, [ailment] = follow({}, [HERE], sight, HealSettings())
+    vital = Vital(well_at=0.0, moved_at=0.0)
+    assert treat(ailment, Diagnosis(reachable=False), vital, HealSettings(), 100.0, "new").action == "wait"
