@@ -45,7 +45,8 @@ def test_during_an_upgrade_both_may_start_and_afterwards_only_the_new_one() -> N
 @pytest.mark.parametrize(
     "value",
     [b"", b"[]", b"5", b"{", b'{"releases": []}', b'{"releases": "new"}', b'{"releases": [1]}',
-     b'{"releases": ["a b"]}', json.dumps({"releases": ["x"] * 17}).encode(), b'{"releases": ["\\u001b[2J"]}', b"\xff", None],
+     b'{"releases": ["a b"]}', json.dumps({"releases": ["x"] * 17}).encode(), b'{"releases": ["\\u001b[2J"]}',
+     b"\xff", None],
 )  # fmt: skip
 def test_a_record_that_makes_no_sense_says_nothing(value: bytes | None) -> None:
     """Lost otherwise: instances that anybody stops, or a terminal that anybody writes to, with one bad record."""
