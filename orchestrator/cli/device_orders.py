@@ -80,7 +80,10 @@ def drain(options: Options, name: str, only: str | None, for_s: float | None, *,
         ]
         click.echo(json.dumps({"mark": mark.as_dict(), "cleared": cleared}, indent=2))
     else:
-        for line in [words(one) for one in done] or [f"nothing of ours runs on {name}"]:
+        nothing = f"nothing of ours runs on {name}"
+        if not probed.reachable:
+            nothing = f"{name} does not answer and is in no group: what starts there when it is back, a master drains"
+        for line in [words(one) for one in done] or [nothing]:
             click.echo(line)
     if failed := [one for one in done if one.outcome == "failed"]:
         raise DeviceFailed(f"{name} is not drained of {', '.join(one.service for one in failed)}")
