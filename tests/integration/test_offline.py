@@ -109,7 +109,7 @@ class Shelf:
         """A playbook's output, with no registry for anybody; the run must succeed, or fail, as said."""
         command = [str(PROGRAMS / "ansible-playbook"), "-i", str(self.inventory), str(playbook), *arguments]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=180, cwd=cwd,
+            command, capture_output=True, text=True, check=False, timeout=240, cwd=cwd,
             env=os.environ | NO_REGISTRY | {"ANSIBLE_FORCE_COLOR": "0"} | env,
         )  # fmt: skip
         assert (done.returncode == 0) == good, done.stdout[-4000:] + done.stderr[-1000:]
@@ -172,7 +172,7 @@ def works(shelf: Shelf, device: str) -> str:
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("python", "words"),
     [
@@ -200,7 +200,7 @@ def test_a_device_that_cannot_be_prepared_is_told_why_in_one_line(python: str | 
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(300)
 def test_a_device_without_any_route_but_ssh_is_prepared_from_nothing(prepared: Shelf) -> None:
     """Lost: a Pi behind a firewall, or in a field, needs a screen, a keyboard and somebody's phone as a hotspot."""
     assert prepared.on("pi-1", "ip route show default") == ""
@@ -213,7 +213,7 @@ def test_a_device_without_any_route_but_ssh_is_prepared_from_nothing(prepared: S
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(300)
 def test_a_device_with_a_newer_python_gets_wheels_of_its_own(prepared: Shelf) -> None:
     """Lost: the first Pi with the next Raspberry Pi OS cannot join the shelf."""
     if "pi-2" not in prepared.names():
@@ -222,7 +222,7 @@ def test_a_device_with_a_newer_python_gets_wheels_of_its_own(prepared: Shelf) ->
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(300)
 def test_a_second_run_pushes_and_changes_nothing(prepared: Shelf) -> None:
     """Lost: a slow line and a card that wears, for nothing."""
     output = prepared.run("playbooks/site.yml")
@@ -231,7 +231,7 @@ def test_a_second_run_pushes_and_changes_nothing(prepared: Shelf) -> None:
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(300)
 def test_new_code_brings_only_itself_and_packages_go_with_the_last_release_that_needs_them(prepared: Shelf) -> None:
     """Lost: a corrected line pushes 60 MB of packages to every device, or the card fills with what nobody uses."""
     libs = "find /opt/fogverse/libs -mindepth 1 -maxdepth 1 -type d"
@@ -255,7 +255,7 @@ def test_new_code_brings_only_itself_and_packages_go_with_the_last_release_that_
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(300)
 def test_tuning_does_what_is_asked_for_once_and_can_be_taken_back(prepared: Shelf) -> None:
     """Lost: MemoryMax= without effect, a card full of logs, a boot that ends at a broken command line."""
     unit = "[Service]\\nExecStart=/usr/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n"
@@ -309,7 +309,7 @@ def test_tuning_does_what_is_asked_for_once_and_can_be_taken_back(prepared: Shel
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(300)
 def test_the_roles_work_as_a_collection_from_somebody_elses_folder(prepared: Shelf, tmp_path: Path) -> None:
     """Lost: people with playbooks of their own have to copy the roles, and what these run on the controller."""
     galaxy = str(PROGRAMS / "ansible-galaxy")
