@@ -107,6 +107,7 @@ class Bench:
         self._feeder = threading.Thread(target=self._feed, name="feeder")
         self.observer.start()
         self._feeder.start()
+        self.actuator.start()
 
     def close(self) -> None:
         """End the threads."""
@@ -114,6 +115,7 @@ class Bench:
         self._feeder.join()
         self.observer.close()
         self.cluster.close()
+        self.actuator.close()
 
     def _feed(self) -> None:
         while not self.stop.wait(0.05):

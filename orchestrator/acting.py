@@ -165,11 +165,16 @@ class Acting:
             state, healed = self._healed.get()
             state.care.take(healed)
 
-    def join(self) -> None:
-        """Wait for every action to end; ``stop`` is set."""
+    def start(self) -> None:
+        """Have Ansible ready before it is needed."""
+        self._actuator.start()
+
+    def close(self) -> None:
+        """Wait for every action to end, then end Ansible; ``stop`` is set."""
         for state in self._watch.states.values():
             if state.action is not None:
                 state.action.join(timeout=STOP_S)
+        self._actuator.close()
 
     def _look_after(self, state: ServiceState, ailment: Ailment) -> None:
         vital = state.care.vitals[ailment.instance]

@@ -108,6 +108,7 @@ class Master:
         try:
             create_topics(self._cluster, self._settings, self._inventory.services)
             self._resume(history, kept)
+            self._acting.start()
             self.watch.start()
             self._enter("master", "", {"event": "started", "pid": os.getpid(), "host": socket.gethostname()})
             log.info("watching %d services on %d devices", len(self.watch.states), len(self._inventory.devices))
@@ -181,7 +182,7 @@ class Master:
 
     def _close(self) -> None:
         self.stop.set()
-        self._acting.join()
+        self._acting.close()
         self.watch.close()
         self._enter("master", "", {"event": "stopped", "pid": os.getpid(), "host": socket.gethostname()})
         self._ledger.close()

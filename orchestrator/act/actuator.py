@@ -1,7 +1,7 @@
-"""Runs Ansible: one child process per run, in a session of its own, with a deadline.
+"""Runs Ansible: one process per run, forked from a warm one, with a deadline.
 
-Whatever happens to Ansible, a hanging SSH or a leaking plugin, ends with that session: at the deadline, or when
-the master is told to stop, the child is asked to end and then killed with all its children.
+Whatever happens to Ansible, a hanging SSH or a leaking plugin, ends with the run: at the deadline, or when the master
+is told to stop, its process is asked to end and then killed, and the warm process kills what it leaves behind.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import logging
 import os
 import queue
 import signal
-import subprocess
-import sys
+import socket
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any, Self
 
 from orchestrator.act.run import DECISIVE, HostOutcome, PlaybookRun, RunOutcome
+from orchestrator.ansible.warm import Warm
 from orchestrator.clock import Clock
 from orchestrator.errors import NotLeading
-from orchestrator.project import PROJECT
 
 log = logging.getLogger(__name__)
 
@@ -40,55 +39,70 @@ class Actuator:
         self._clock = clock
         self._deadline_s = deadline_s
         self._may_act = may_act
+        self._warm = Warm()
+
+    def start(self) -> None:
+        """Have Ansible ready for the first run, which otherwise waits for its imports; returns at once."""
+        self._warm.start()
+
+    def close(self) -> None:
+        """End Ansible's warm process and close its SSH connections; no run may be under way any more."""
+        self._warm.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def run(self, request: PlaybookRun, stop: threading.Event, on_event: OnEvent | None = None) -> RunOutcome:
         """Run a playbook and wait for its end.
 
+        The warm process is started when it is not there; :meth:`start` does that ahead, :meth:`close` ends it. It ends
+        with the master, too.
+
         Args:
             request: what to run.
             stop: ends the run early.
-            on_event: is called with each event of the child, for progress.
+            on_event: is called with each event of the run, for progress.
 
         Raises:
             NotLeading: another master leads.
         """
         if not self._may_act():
             raise NotLeading(f"{request.playbook} on {request.limit}")
-        began = self._clock.now()
-        child = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.ansible_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=PROJECT,
-            env={**os.environ, "PYTHONPATH": str(PROJECT), "PATH": _path()},
-            start_new_session=True,
-        )
-        assert child.stdin is not None  # noqa: S101 - for the type checker: all three are pipes
-        assert child.stdout is not None  # noqa: S101
-        assert child.stderr is not None  # noqa: S101
+        began, result = self._clock.now(), _Result()
+        error = self._once(request, result, began, stop, on_event)
+        if result.pid is None and not stop.is_set():  # the warm process died with the run in its hands
+            error = self._once(request, result, began, stop, on_event)
+        return RunOutcome(result.hosts, self._clock.now(), error)
+
+    def _once(
+        self, request: PlaybookRun, result: _Result, began: float, stop: threading.Event, on_event: OnEvent | None
+    ) -> str | None:
+        """Run it; returns why it failed as a whole, None when it did not."""
+        try:
+            channel, errors = self._warm.submit(request.as_request())
+        except OSError as error:
+            return f"Ansible cannot be started: {error}"
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        errors: list[str] = []
+        said: list[str] = []
         readers = [
-            threading.Thread(target=_forward, args=(child.stdout, lines), name="ansible-events", daemon=True),
-            threading.Thread(target=errors.extend, args=(child.stderr,), name="ansible-errors", daemon=True),
+            threading.Thread(target=_forward, args=(channel, lines), name="ansible-events", daemon=True),
+            threading.Thread(target=_collect, args=(errors, said), name="ansible-errors", daemon=True),
         ]
         for reader in readers:
             reader.start()
-        result, ended = _Result(), "the master failed"
+        ended = "the master failed"
         try:
-            child.stdin.write(json.dumps(request.as_request()))
-            child.stdin.close()
             ended = self._follow(lines, result, began, stop, on_event)
         finally:
-            _end(child, asked_to=bool(ended))
+            if ended:
+                _cancel(channel, readers[0], result)
             for reader in readers:
                 reader.join(timeout=GRACE_S)
-            child.stdout.close()
-            child.stderr.close()
-        error = ended or result.error(child.returncode, errors)
-        return RunOutcome(result.hosts, self._clock.now(), error)
+            channel.close()
+        return ended or result.error(said)
 
     def _follow(
         self,
@@ -124,7 +138,8 @@ class _Result:
         self.hosts: dict[str, HostOutcome] = {}
         self.task: str | None = None
         self.words: str | None = None
-        self.ended = False
+        self.pid: int | None = None
+        self.code: int | None = None
 
     def take(self, event: Mapping[str, Any]) -> None:
         match event.get("event"):
@@ -139,15 +154,18 @@ class _Result:
                 self.hosts[event["host"]] = HostOutcome(verdict, event.get("task"), event.get("reason", ""))
             case "error":
                 self.words = self.words or event.get("text")
+            case "began":
+                self.pid = event["pid"]
             case "end":
-                self.ended = True
+                self.code = event["rc"]
 
-    def error(self, code: int | None, stderr: list[str]) -> str | None:
+    def error(self, stderr: list[str]) -> str | None:
         """Why the run failed as a whole; a host's failure is that host's, not the run's."""
-        if self.ended and (code == 0 or any(h.verdict != "ok" for h in self.hosts.values())):
+        if self.code == 0 or (self.code is not None and any(h.verdict != "ok" for h in self.hosts.values())):
             return None
         last = next((line.strip() for line in reversed(stderr) if line.strip()), "")
-        return self.words or last or f"Ansible ended with exit code {code} and gave no reason"
+        how = "was killed" if self.code is None else f"ended with exit code {self.code}"
+        return self.words or last or f"Ansible {how} and gave no reason"
 
 
 def _decoded(line: str) -> dict[str, Any] | None:
@@ -159,38 +177,27 @@ def _decoded(line: str) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-def _forward(out: TextIO, lines: queue.SimpleQueue[str | None]) -> None:
-    for line in out:
-        lines.put(line)
+def _forward(channel: socket.socket, lines: queue.SimpleQueue[str | None]) -> None:
+    """Pass on lines until the run's process has ended, whatever way."""
+    try:
+        with channel.makefile("r", encoding="utf-8", errors="replace") as events:
+            for line in events:
+                lines.put(line)
+    except OSError as error:
+        log.debug("the run's events ended with: %s", error)
     lines.put(None)
 
 
-def _end(child: subprocess.Popen[str], *, asked_to: bool) -> None:
-    """Wait for the child, and end whatever of its session is left.
-
-    Args:
-        child: leader of its own session.
-        asked_to: it has not said its last word: it is asked to end before it is killed.
-    """
-    steps = [signal.SIGTERM, signal.SIGKILL] if asked_to else [None, signal.SIGTERM, signal.SIGKILL]
-    for how in steps:
-        if how is not None and not _signalled(child.pid, how):
-            break
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=GRACE_S)
-            break
-    child.wait()
-    _signalled(child.pid, signal.SIGKILL)  # what the child has left behind in its session
+def _collect(errors: int, said: list[str]) -> None:
+    with os.fdopen(errors, encoding="utf-8", errors="replace") as lines:
+        said.extend(lines)
 
 
-def _signalled(session: int, how: signal.Signals) -> bool:
-    try:
-        os.killpg(session, how)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _path() -> str:
-    # ansible-playbook of the same environment as this interpreter, whatever the shell's PATH
-    return os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])  # noqa: PTH120
+def _cancel(channel: socket.socket, reader: threading.Thread, result: _Result) -> None:
+    """Ask the run's process to end, and kill it if it does not; its parent kills what it leaves behind."""
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        channel.shutdown(socket.SHUT_WR)
+    reader.join(timeout=GRACE_S)
+    if reader.is_alive() and result.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(result.pid, signal.SIGKILL)

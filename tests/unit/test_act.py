@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.act.actuator import _Result
 from orchestrator.act.run import HostOutcome, RunOutcome, deploy, drain
-from orchestrator.ansible_child import reason_of
+from orchestrator.ansible.events import reason_of
 from orchestrator.core.instance import Instance
 
 INSTANCE = Instance("analyzer", "pi-3", 2)
@@ -60,17 +60,19 @@ def test_a_failure_is_never_overwritten_by_a_later_success() -> None:
         {"event": "ok", "host": "pi-1", "task": "a"},
         {"event": "failed", "host": "pi-1", "task": "b", "reason": "boom"},
         {"event": "ok", "host": "pi-1", "task": "c"},
-        {"event": "end"},
+        {"event": "end", "rc": 2},
     )
     assert result.hosts["pi-1"] == HostOutcome("failed", "b", "boom")
-    assert result.error(2, []) is None
+    assert result.error([]) is None
 
 
 def test_a_run_without_a_word_is_a_failed_run() -> None:
     """Lost otherwise: a crashed Ansible taken for success."""
-    assert _taken().error(1, ["Traceback\n", "ImportError: no ansible\n"]) == "ImportError: no ansible"
-    assert _taken({"event": "end"}).error(4, []) == "Ansible ended with exit code 4 and gave no reason"
-    assert _taken({"event": "error", "text": "bad YAML"}, {"event": "end"}).error(4, ["x"]) == "bad YAML"
+    end = {"event": "end", "rc": 4}
+    assert _taken().error(["Traceback\n", "ImportError: no ansible\n"]) == "ImportError: no ansible"
+    assert _taken().error([]) == "Ansible was killed and gave no reason"
+    assert _taken(end).error([]) == "Ansible ended with exit code 4 and gave no reason"
+    assert _taken({"event": "error", "text": "bad YAML"}, end).error(["x"]) == "bad YAML"
 
 
 def test_a_broken_off_run_counts_as_failed_on_every_host_it_did_not_fail_on() -> None:

@@ -1,0 +1,67 @@
+"""ansible-runner's events as our lines: one JSON object each."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+#: Fields of a failed task's result that may hold the reason, most telling first.
+_REASONS = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "exception", "reason")
+_LONGEST_REASON = 400
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def reason_of(result: Any) -> str:
+    """The first useful line of a failed task's result: its message, else the end of its error output."""
+    if not isinstance(result, dict):
+        return str(result)[:_LONGEST_REASON]
+    if result.get("censored"):
+        return "the task's output is hidden because it holds secrets (no_log)"
+    for name in _REASONS:
+        text = _ESCAPES.sub("", str(result.get(name) or "")).strip()
+        if text and not text.startswith("MODULE FAILURE"):
+            lines = [line.strip() for line in text.splitlines() if line.strip()]
+            chosen = lines if name == "msg" else lines[-1:]
+            return " | ".join(chosen)[:_LONGEST_REASON]
+    return "Ansible gave no reason"
+
+
+class Events:
+    """Turns ansible-runner's events into our lines."""
+
+    def __init__(self, send: Callable[[bytes], object]) -> None:
+        """Take what sends a line; it may raise OSError when nobody listens any more."""
+        self._send = send
+
+    def emit(self, **fields: Any) -> None:
+        """Send one event; one that nobody listens to is lost, which ends no run by itself."""
+        try:
+            self._send(json.dumps(fields, default=str).encode() + b"\n")
+        except OSError:
+            return
+
+    def __call__(self, event: dict[str, Any]) -> bool:
+        """Pass on what matters of an event of ansible-runner."""
+        name, data = event.get("event"), event.get("event_data") or {}
+        match name:
+            case "playbook_on_play_start":
+                self.emit(event="play", name=data.get("play"))
+            case "playbook_on_task_start":
+                self.emit(event="task", name=data.get("task"))
+            case "runner_on_ok" | "runner_on_skipped":
+                self.emit(event="ok", host=data.get("host"), task=data.get("task"), duration=data.get("duration"))
+            case "runner_on_failed" if not data.get("ignore_errors"):
+                self._failure("failed", data)
+            case "runner_on_unreachable":
+                self._failure("unreachable", data)
+            case "playbook_on_stats":
+                counts = ("ok", "changed", "failures", "dark")
+                self.emit(event="stats", **{count: data.get(count) or {} for count in counts})
+            case "error" | "verbose" if event.get("stdout", "").startswith(("ERROR", "[ERROR]")):
+                self.emit(event="error", text=_ESCAPES.sub("", event["stdout"])[:_LONGEST_REASON])
+        return False  # ansible-runner would otherwise write each event into a file
+
+    def _failure(self, verdict: str, data: dict[str, Any]) -> None:
+        self.emit(event=verdict, host=data.get("host"), task=data.get("task"), reason=reason_of(data.get("res")))
