@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.broker import ledger
+from orchestrator.broker.lead import group_of
 from orchestrator.broker.leadership import Leadership, Term
 from orchestrator.broker.ledger import Entry
 from orchestrator.master import Master
@@ -42,7 +43,7 @@ class Candidacy:
             BrokerUnreachable: no broker answered at the start of a term.
         """
         topic = ledger.state_topic(self._topic)
-        leadership = Leadership(self._options, topic, f"fogverse-orchestrator.{topic}", self._hear)
+        leadership = Leadership(self._options, topic, group_of(self._topic), self._hear)
         leadership.start()
         try:
             while not self.stop.is_set():

@@ -14,6 +14,7 @@ import queue
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -55,7 +56,13 @@ class Actuator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, request: PlaybookRun, stop: threading.Event, on_event: OnEvent | None = None) -> RunOutcome:
+    def run(
+        self,
+        request: PlaybookRun,
+        stop: threading.Event,
+        on_event: OnEvent | None = None,
+        kill: threading.Event | None = None,
+    ) -> RunOutcome:
         """Run a playbook and wait for its end.
 
         The warm process is started when it is not there; :meth:`start` does that ahead, :meth:`close` ends it. It ends
@@ -65,6 +72,7 @@ class Actuator:
             request: what to run.
             stop: ends the run early.
             on_event: is called with each event of the run, for progress.
+            kill: takes the grace from a run that is being ended.
 
         Raises:
             NotLeading: another master leads.
@@ -72,13 +80,19 @@ class Actuator:
         if not self._may_act():
             raise NotLeading(f"{request.playbook} on {request.limit}")
         began, result = self._clock.now(), _Result()
-        error = self._once(request, result, began, stop, on_event)
+        error = self._once(request, result, began, stop, on_event, kill or threading.Event())
         if result.pid is None and not stop.is_set():  # the warm process died with the run in its hands
-            error = self._once(request, result, began, stop, on_event)
+            error = self._once(request, result, began, stop, on_event, kill or threading.Event())
         return RunOutcome(result.hosts, self._clock.now(), error)
 
     def _once(
-        self, request: PlaybookRun, result: _Result, began: float, stop: threading.Event, on_event: OnEvent | None
+        self,
+        request: PlaybookRun,
+        result: _Result,
+        began: float,
+        stop: threading.Event,
+        on_event: OnEvent | None,
+        kill: threading.Event,
     ) -> str | None:
         """Run it; returns why it failed as a whole, None when it did not."""
         try:
@@ -98,7 +112,7 @@ class Actuator:
             ended = self._follow(lines, result, began, stop, on_event)
         finally:
             if ended:
-                _cancel(channel, readers[0], result)
+                _cancel(channel, readers[0], result, kill)
             for reader in readers:
                 reader.join(timeout=GRACE_S)
             channel.close()
@@ -193,11 +207,13 @@ def _collect(errors: int, said: list[str]) -> None:
         said.extend(lines)
 
 
-def _cancel(channel: socket.socket, reader: threading.Thread, result: _Result) -> None:
+def _cancel(channel: socket.socket, reader: threading.Thread, result: _Result, kill: threading.Event) -> None:
     """Ask the run's process to end, and kill it if it does not; its parent kills what it leaves behind."""
     with contextlib.suppress(OSError):  # it has ended meanwhile
         channel.shutdown(socket.SHUT_WR)
-    reader.join(timeout=GRACE_S)
+    until = time.monotonic() + GRACE_S
+    while reader.is_alive() and time.monotonic() < until and not kill.is_set():
+        reader.join(timeout=_LOOK_S)
     if reader.is_alive() and result.pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(result.pid, signal.SIGKILL)

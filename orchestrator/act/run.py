@@ -23,12 +23,16 @@ class PlaybookRun:
         inventory: file or folder given to ``-i``.
         limit: hosts, as for ``-l``.
         variables: extra variables; they travel in a file, never in ``argv``.
+        check: whether it is a dry run: Ansible's ``--check --diff``.
+        followed: whether somebody looks on: the events tell each host's tasks, reports and the whole output, too.
     """
 
     playbook: str
     inventory: Path
     limit: str
     variables: Mapping[str, Any] = field(default_factory=dict)
+    check: bool = False
+    followed: bool = False
 
     def as_request(self) -> dict[str, Any]:
         """The run as the child process reads it on its standard input."""

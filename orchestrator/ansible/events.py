@@ -10,6 +10,8 @@ from typing import Any
 #: Fields of a failed task's result that may hold the reason, most telling first.
 _REASONS = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "exception", "reason")
 _LONGEST_REASON = 400
+#: The task with which each playbook tells what it has done, and how the names of its structures begin.
+_REPORT, _REPORTED = "Report", "fogverse_"
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -34,6 +36,8 @@ class Events:
     def __init__(self, send: Callable[[bytes], object]) -> None:
         """Take what sends a line; it may raise OSError when nobody listens any more."""
         self._send = send
+        #: Whether each host's tasks and reports and the whole output are passed on, too.
+        self.followed = False
 
     def emit(self, **fields: Any) -> None:
         """Send one event; one that nobody listens to is lost, which ends no run by itself."""
@@ -50,8 +54,10 @@ class Events:
                 self.emit(event="play", name=data.get("play"))
             case "playbook_on_task_start":
                 self.emit(event="task", name=data.get("task"))
+            case "runner_on_start" if self.followed:
+                self.emit(event="started", host=data.get("host"), task=data.get("task"))
             case "runner_on_ok" | "runner_on_skipped":
-                self.emit(event="ok", host=data.get("host"), task=data.get("task"), duration=data.get("duration"))
+                self._success(data)
             case "runner_on_failed" if not data.get("ignore_errors"):
                 self._failure("failed", data)
             case "runner_on_unreachable":
@@ -61,7 +67,17 @@ class Events:
                 self.emit(event="stats", **{count: data.get(count) or {} for count in counts})
             case "error" | "verbose" if event.get("stdout", "").startswith(("ERROR", "[ERROR]")):
                 self.emit(event="error", text=_ESCAPES.sub("", event["stdout"])[:_LONGEST_REASON])
+        if self.followed and (text := _ESCAPES.sub("", event.get("stdout") or "").strip("\r\n")):
+            self.emit(event="output", text=text.replace("\r\n", "\n"))
         return False  # ansible-runner would otherwise write each event into a file
+
+    def _success(self, data: dict[str, Any]) -> None:
+        host, task, result = data.get("host"), data.get("task"), data.get("res")
+        found = result if isinstance(result, dict) else {}
+        self.emit(event="ok", host=host, task=task, duration=data.get("duration"), changed=bool(found.get("changed")))
+        values = {name: value for name, value in found.items() if name.startswith(_REPORTED)}
+        if self.followed and task == _REPORT and values:
+            self.emit(event="report", host=host, values=values)
 
     def _failure(self, verdict: str, data: dict[str, Any]) -> None:
         self.emit(event=verdict, host=data.get("host"), task=data.get("task"), reason=reason_of(data.get("res")))

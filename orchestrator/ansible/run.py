@@ -78,6 +78,7 @@ def run(channel: socket.socket, folder: Path, control_path: Path) -> int:
     cancelled, events = Cancelled(channel), Events(channel.sendall)
     events.emit(event="began", pid=os.getpid())
     request = json.loads(channel.makefile("r", encoding="utf-8").readline())
+    events.followed = request.get("followed", False)
     private = private_folder(folder, os.getpid())
     private.mkdir(mode=0o700)
     try:
@@ -111,11 +112,14 @@ def _carry_out(
         listener.listen(1)
         stem = grow(listener, channel)
     cancelled.watch(stem)
+    dry = ["--check", "--diff"] if request.get("check") else []
     try:
         outcome = ansible_runner.run(
             private_data_dir=str(private),
             binary=sys.executable,
-            cmdline=shlex.join(["-I", "-S", str(Path(client.__file__)), str(door), playbook, "-e", f"@{variables}"]),
+            cmdline=shlex.join(
+                ["-I", "-S", str(Path(client.__file__)), str(door), playbook, "-e", f"@{variables}", *dry]
+            ),
             inventory=request["inventory"],
             limit=request["limit"],
             envvars={"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_HOST_KEY_CHECKING": "True"},

@@ -74,13 +74,29 @@ def open_context(options: Options, environ: Mapping[str, str] = os.environ) -> C
         NamespaceMissing: the namespace is not there.
         click.UsageError: no inventory was named and there is not exactly one to choose.
     """
+    context = read_context(options, environ)
+    if context.inventory.netns:
+        enter_namespace(context.inventory.netns)
+    return context
+
+
+def read_context(options: Options, environ: Mapping[str, str] = os.environ, limit: str | None = None) -> Context:
+    """Read and validate everything, and stay where this process is: Ansible enters the network namespace by itself.
+
+    Args:
+        options: of the command line.
+        environ: environment variables.
+        limit: a pattern of hosts, as for ``ansible-playbook -l``; the inventory says what it means.
+
+    Raises:
+        InventoryInvalid: the inventory or a setting is wrong.
+        click.UsageError: no inventory was named and there is not exactly one to choose.
+    """
     path = options.inventory or find_inventory(PROJECT / "inventory")
-    inventory = read(path, PROJECT, environ)
+    inventory = read(path, PROJECT, environ, limit)
     settings, notices = Settings.load(inventory.settings, environ)
     for notice in notices:
         log.warning("%s", notice)
-    if inventory.netns:
-        enter_namespace(inventory.netns)
     return Context(PROJECT, inventory, settings)
 
 

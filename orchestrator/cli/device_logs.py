@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
 from orchestrator.cli.context import Options, open_context, service_named
+from orchestrator.cli.tables import printable
 from orchestrator.errors import DeviceFailed
 from orchestrator.ssh.ask import ask
 
-#: What a terminal could take for a command.
-_UNPRINTABLE = re.compile(r"[^\t\x20-\x7e\u00a0-\U0010ffff]")
 _SCRIPT = """
 export LC_ALL=C.UTF-8
 ask=; [ "$(id -u)" = 0 ] || ask='sudo -n'
@@ -38,6 +35,6 @@ def logs(options: Options, device: str, service: str | None, lines: int) -> None
     if answer.output is None:
         raise DeviceFailed(f"{device}: {answer.reason}")
     for line in answer.output.splitlines():
-        click.echo(_UNPRINTABLE.sub("?", line))
+        click.echo(printable(line))
     if not answer.output.strip():
         click.echo(f"{device}: nothing logged by {service or 'any service'}", err=True)

@@ -15,6 +15,7 @@ from lab.cli import lab
 from lab.demo.cli import build, demo
 from orchestrator.cli.check import check
 from orchestrator.cli.context import INVENTORY_VARIABLE, Options
+from orchestrator.cli.deployment import deploy, drain, upgrade
 from orchestrator.cli.device import device
 from orchestrator.cli.explain import explain
 from orchestrator.cli.history import history
@@ -46,6 +47,9 @@ COMMANDS: tuple[click.Command, ...] = (
     pause,
     resume,
     observer,
+    deploy,
+    drain,
+    upgrade,
     device,
     record,
     simulate,

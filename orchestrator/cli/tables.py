@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,13 @@ from orchestrator.status import InstanceStatus, ServiceStatus, Status
 #: Colours of what deserves a look; everything else keeps the terminal's own.
 _STYLES = {"scale-out": "bold green", "spike": "yellow", "unknown": "red", "at-maximum": "red", "keyed": "red"}
 _STYLES |= {"failed": "red", "no-device": "red", "lost": "red", "proved": "green", "partitions-grown": "green"}
+#: What a terminal could take for a command.
+_UNPRINTABLE = re.compile(r"[^\t\x20-\x7e\u00a0-\U0010ffff]")
+
+
+def printable(text: str) -> str:
+    """Text of a device's that cannot command the terminal."""
+    return _UNPRINTABLE.sub("?", text)
 
 
 def clock_time(at: float) -> str:

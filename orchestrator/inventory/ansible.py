@@ -41,8 +41,8 @@ _ENVIRONMENT = {
 }
 
 
-def ask_ansible(path: Path, project: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the child answers for the inventory at ``path``; see there.
+def ask_ansible(path: Path, project: Path, environ: Mapping[str, str], limit: str | None = None) -> dict[str, Any]:
+    """What the child answers for the inventory at ``path``, and for a pattern of hosts; see there.
 
     Raises:
         InventoryInvalid: when files cannot be parsed, all of them, or Ansible gives up.
@@ -60,7 +60,7 @@ def ask_ansible(path: Path, project: Path, environ: Mapping[str, str]) -> dict[s
         env=_environment(project, environ),
         start_new_session=True,  # no terminal to ask for a vault password on, and one group to end
     )
-    request = json.dumps({"path": str(path), "playbooks": str(project / "playbooks")})
+    request = json.dumps({"path": str(path), "playbooks": str(project / "playbooks"), "limit": limit})
     with process:
         try:
             answer, said = process.communicate(request, timeout=DEADLINE_S)

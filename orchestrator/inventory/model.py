@@ -27,6 +27,7 @@ class Inventory:
         settings: ``fogverse_settings`` as written, for ``Settings.load``.
         known_hosts: file of the host keys that are trusted (``fogverse_known_hosts``); None when not set.
         netns: network namespace to enter before anything is contacted (``fogverse_netns``), None for none.
+        limit: names of the hosts that the limit which it was read with means; None when it was read without one.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Inventory:
     settings: Mapping[str, Any]
     known_hosts: Path | None = None
     netns: str | None = None
+    limit: tuple[str, ...] | None = None
 
     def slots_of(self, service: Service) -> dict[str, int]:
         """Slots of each device that may run ``service``."""

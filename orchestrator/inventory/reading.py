@@ -27,10 +27,12 @@ KNOWN_HOSTS = "fogverse_known_hosts"
 NETNS = "fogverse_netns"
 
 _NETNS = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: A name in a limit, not a pattern.
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 _MOST_HOSTS_NAMED = 5
 
 
-def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ) -> Inventory:
+def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ, limit: str | None = None) -> Inventory:
     """Read the inventory file or folder at ``path``.
 
     Args:
@@ -38,16 +40,17 @@ def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ) -> 
         project: the project's folder: relative paths of artifacts, certificates and keys begin there, and
             its ``ansible.cfg`` and ``playbooks/group_vars`` count.
         environ: environment variables; the settings among them are validated in the same report.
+        limit: a pattern of hosts, as for ``ansible-playbook -l``; what it means is in the answer.
 
     Raises:
-        InventoryInvalid: with every problem found.
+        InventoryInvalid: with every problem found, or a name in the limit is none of a host or a group.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - not resolved: group_vars stand beside the name given
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         words = "empty folder" if path.exists() else "no such file or folder"
         mend = "name another with -i PATH; inventory/example shows what belongs there"
         raise InventoryInvalid((Problem(path, None, "", None, f"{words}; {mend}"),))
-    answer = ask_ansible(path, project, environ)
+    answer = ask_ansible(path, project, environ, limit)
     values: Mapping[str, Any] = answer["master"]["values"]
 
     services, of_services = check_services(
@@ -73,6 +76,7 @@ def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ) -> 
         ),
         *of_devices,
     ]
+    problems += _unknown(path, limit, answer)
     if problems or kafka is None:
         raise InventoryInvalid(tuple(sorted(problems, key=_order)))
     return Inventory(
@@ -85,6 +89,7 @@ def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ) -> 
         settings=written,
         known_hosts=known_hosts,
         netns=netns,
+        limit=None if limit is None else tuple(answer["limit"]),
     )
 
 
@@ -151,6 +156,17 @@ def _netns(values: Mapping[str, Any]) -> tuple[str | None, tuple[Finding, ...]]:
         return written, ()
     allowed = "the name of a network namespace, as 'ip netns' lists it; leave it out to use none"
     return None, (Finding((NETNS,), written, allowed),)
+
+
+def _unknown(path: Path, limit: str | None, answer: Mapping[str, Any]) -> list[Problem]:
+    """Names in a limit that mean nothing; Ansible would go on without them."""
+    known = {"all", "ungrouped", *answer["groups"], *answer["hosts"], *answer["devices"]}
+    names = [part.strip() for part in (limit or "").split(",")]
+    return [
+        Problem(path, None, "-l", name, "there is no host and no group of that name")
+        for name in names
+        if _PLAIN.fullmatch(name) and name not in known
+    ]
 
 
 def _with_hint(finding: Finding, answer: Mapping[str, Any]) -> Finding:

@@ -42,15 +42,16 @@ def main() -> None:
     os.dup2(2, 1)
     request = json.load(sys.stdin)
     with answer:
-        json.dump(examine(Path(request["path"]), Path(request["playbooks"])), answer, default=str)
+        json.dump(examine(Path(request["path"]), Path(request["playbooks"]), request["limit"]), answer, default=str)
 
 
-def examine(path: Path, playbooks: Path) -> dict[str, Any]:
+def examine(path: Path, playbooks: Path, limit: str | None) -> dict[str, Any]:
     """Everything the master wants to know about the inventory at ``path``.
 
     Args:
         path: file or folder of the inventory.
         playbooks: folder of the playbooks, whose own ``group_vars`` count as in a run of them.
+        limit: a pattern of hosts, as for ``-l``; None when nobody wants to know what it means.
     """
     init_plugin_loader()
     connection_loader.get("ssh", class_only=True)  # the options of plugins are defined only once they are loaded
@@ -68,7 +69,11 @@ def examine(path: Path, playbooks: Path) -> dict[str, Any]:
         inventory = InventoryManager(loader=loader, sources=[str(path)])
         variables = VariableManager(loader=loader, inventory=inventory)
         HostVars(inventory, variables, loader)  # makes ``hostvars`` known to templates
-        return {**_answer(path, loader, inventory, variables), "files": [str(file) for file in files]}
+        return {
+            **_answer(path, loader, inventory, variables),
+            "files": [str(file) for file in files],
+            "limit": None if limit is None else [host.name for host in inventory.list_hosts(limit)],
+        }
     except (AnsibleError, OSError) as error:
         return {"broken": [broken(path, error)]}
 
