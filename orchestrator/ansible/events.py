@@ -22,7 +22,7 @@ def reason_of(result: Any) -> str:
     if result.get("censored"):
         return "the task's output is hidden because it holds secrets (no_log)"
     for name in _REASONS:
-        text = _ESCAPES.sub("", str(result.get(name) or "")).strip()
+        text = _ESCAPES.sub("", str(result.get(name) or "")).strip().removeprefix("Task failed: ")
         if text and not text.startswith("MODULE FAILURE"):
             lines = [line.strip() for line in text.splitlines() if line.strip()]
             chosen = lines if name == "msg" else lines[-1:]

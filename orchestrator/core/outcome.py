@@ -81,7 +81,11 @@ def _judged(name: str, host: HostProgress, progress: Progress, now: float, *, ch
         words = "; ".join(part for part in (host.reason, notes) if part)
         return HostResult(name, host.verdict, words, seconds, host.task)
     if not progress.ended and host.ended_at is None:
-        words = f"in the middle of '{host.task}': what the device was told already goes on there"
+        words = (
+            f"in the middle of '{host.task}': what the device was told already goes on there"
+            if host.at_work
+            else f"'{host.task}' was done, and what comes after it was not"
+        )
         return HostResult(name, "interrupted", words, seconds, host.task)
     if check:
         words = "would change: " + ", ".join(_phases(host)) if host.changed else "nothing would change"

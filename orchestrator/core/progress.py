@@ -42,7 +42,9 @@ class HostProgress:
 
     def seconds(self, now: float) -> float:
         """Seconds since its first event, until it was done with; 0 before."""
-        return 0.0 if self.began_at is None else max(0.0, (self.ended_at or now) - self.began_at)
+        if self.began_at is None:
+            return 0.0
+        return max(0.0, (now if self.ended_at is None else self.ended_at) - self.began_at)
 
     def phase(self, now: float) -> str:
         """What it is going through, in words."""
@@ -87,7 +89,8 @@ class Progress:
         if name not in self.hosts:
             return self
         host = self.hosts[name]
-        host = self._after(replace(host, began_at=host.began_at or at, since=at), event, at)
+        began_at = at if host.began_at is None else host.began_at
+        host = self._after(replace(host, began_at=began_at, since=at), event, at)
         return replace(self, hosts={**self.hosts, name: host})
 
     def _after(self, host: HostProgress, event: Mapping[str, Any], at: float) -> HostProgress:
@@ -113,4 +116,4 @@ class Progress:
 def _closed(host: HostProgress, at: float) -> HostProgress:
     if host.began_at is None:
         return host
-    return replace(host, at_work=False, ended_at=host.ended_at or at)
+    return replace(host, at_work=False, ended_at=at if host.ended_at is None else host.ended_at)

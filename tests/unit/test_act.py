@@ -23,6 +23,8 @@ def test_a_deployment_is_the_playbook_that_an_operator_runs_by_hand() -> None:
         "inventory": "inventory/lab",
         "limit": "pi-1,pi-3",
         "variables": {"service": "analyzer", "slots": {"pi-1": [1], "pi-3": [1, 2]}},
+        "check": False,
+        "followed": False,
     }
     assert drain([INSTANCE], Path("inventory/lab")).playbook == "drain.yml"
 
