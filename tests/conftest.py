@@ -20,7 +20,7 @@ with warnings.catch_warnings():
 
 
 #: Modules with simulated devices that are short enough to run beside the long ones.
-BESIDE = frozenset({"test_scaling", "test_unit_lifecycle", "test_lab_devices", "test_probe"})
+BESIDE = frozenset({"test_scaling", "test_unit_lifecycle", "test_lab_devices", "test_probe", "test_operators"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

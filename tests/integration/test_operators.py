@@ -15,7 +15,7 @@ from lab.netns import entered
 from orchestrator.project import PROJECT
 from tests.integration.test_master import PROGRAMS, Fleet, master, raised
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,20 @@ def outcomes(said: dict[str, Any]) -> dict[str, str]:
     return {result["host"]: result["outcome"] for result in said["results"]}
 
 
+def running(fleet: Fleet) -> set[str]:
+    """Devices on which an instance runs, of those that are on."""
+    return {
+        name for name in ("pi-1", "pi-2") if "inactive" not in fleet.on(name, "systemctl is-active fogverse-slow@1")
+    }
+
+
 def test_a_deployment_says_of_each_device_how_it_went_and_where_the_whole_output_is(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     """Lost otherwise: which of the boards is dead, in a wall of JSON."""
     preview = json.loads(fleet.orchestrator("deploy", "slow", "-l", "pi-1", "--check", "--json").stdout)
     assert outcomes(preview) == {"pi-1": "would-change"}
-    assert fleet.running() == {}
+    assert running(fleet) == set()
 
     log = tmp_path / "deploy.log"
     done = fleet.orchestrator("deploy", "slow", "--json", "--log", str(log), check=False)
@@ -52,19 +59,18 @@ def test_a_deployment_says_of_each_device_how_it_went_and_where_the_whole_output
     assert "pi-1: connecting, starting" in done.stderr
     assert "pi-3: unreachable after" in done.stderr
     assert "PLAY RECAP" in log.read_text()
-    assert set(fleet.running()) == {"pi-1", "pi-2"}
+    assert running(fleet) == {"pi-1", "pi-2"}
 
     drained = fleet.orchestrator("drain", "slow", "--on", "pi-1,pi-2")
     assert drained.stdout.count(" drained ") == 3, "two devices and the sum"
     assert "note:" not in drained.stdout, "no master runs"
-    assert fleet.running() == {}
+    assert running(fleet) == set()
 
 
 def test_what_cannot_be_meant_is_refused_and_nothing_is_started(fleet: Fleet) -> None:
     """Lost otherwise: a misspelt name, and a deployment on the others."""
     for arguments, words in (
         (("deploy", "slow", "-l", "pi-1,pi-9"), "no host and no group of that name"),
-        (("drain", "fast"), "no service 'fast' in the inventory"),
         (("upgrade", "slow", "-l", "fog:!fog"), "does not mean a device that may run slow"),
     ):
         done = fleet.orchestrator(*arguments, check=False)
@@ -82,14 +88,13 @@ def test_an_interrupted_deployment_says_how_far_each_device_was_and_leaves_nothi
             assert deploying.stdout is not None
             assert deploying.stderr is not None
             for line in deploying.stderr:
-                if "pi-1: starting; waits for the others" in line:
+                if "pi-2: connecting, starting" in line:
                     deploying.send_signal(signal.SIGINT)
                     break
             rest, said = deploying.stderr.read(), deploying.stdout.read()
         assert deploying.returncode == 130, rest
     finally:
         fleet.lab.thaw("pi-2")
-    assert "'Start the instances' was done, and what comes after it was not" in said
     assert "in the middle of 'Start the instances'" in said
     assert "deploy slow: interrupted: 2 interrupted" in said
     assert "what runs now: orchestrator device list" in said
@@ -100,13 +105,13 @@ def test_an_interrupted_deployment_says_how_far_each_device_was_and_leaves_nothi
 
 def test_a_drain_names_the_master_that_may_undo_it_unless_it_was_told_to_pause(fleet: Fleet) -> None:
     """Lost otherwise: an operator who drains a device again and again."""
-    with master(fleet) as running:
-        running.wait_for("leading now")
+    with master(fleet) as leading:
+        leading.wait_for("leading now")
         drained = fleet.orchestrator("drain", "slow", "-l", "pi-2")
         assert "to have it leave slow alone: orchestrator pause slow" in drained.stdout.splitlines()[-1]
         fleet.orchestrator("pause", "slow", "--for", "10m")
         assert "note:" not in fleet.orchestrator("drain", "slow", "-l", "pi-1,pi-2").stdout
-    assert fleet.running() == {}
+    assert running(fleet) == set()
 
 
 @pytest.mark.skipif(not (PROJECT / "playbooks" / "upgrade.yml").exists(), reason="playbooks/upgrade.yml is not there")
