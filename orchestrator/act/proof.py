@@ -1,34 +1,40 @@
 """The proof that started instances work: members of their group, owners of a partition, advancing.
 
-Partitions are grown only for instances that are members already, since growth cannot be undone, and once for a batch:
-when all of it are members, or :data:`GATHER_S` after the first one for those that are.
+It begins while Ansible still waits for the devices. Partitions are grown only for instances that their group's
+coordinator has let in, since growth cannot be undone, and once for a batch: when that holds for all of it, or
+:data:`GATHER_S` after the first one for those for which it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from kafka.errors import KafkaError
 
 from orchestrator.act.course import Course, Numbers
+from orchestrator.act.launch import Launch
 from orchestrator.act.means import Means
+from orchestrator.act.run import RunOutcome
 from orchestrator.broker.cluster import Cluster
 from orchestrator.core.fleet import Group
-from orchestrator.core.growth import Growth, plan
+from orchestrator.core.growth import Growth, expected, plan
 from orchestrator.core.instance import Instance
 from orchestrator.core.service import Service
 from orchestrator.errors import BrokerUnreachable
 
 #: How often the group is asked while something is waited for.
-LOOK_S = 0.2
+LOOK_S = 0.05
 #: How often it is asked whether any message is waiting at all.
 IDLE_LOOK_S = 2.0
 #: How long the first members of a batch wait for the others before partitions are grown.
 GATHER_S = 5.0
 
-Stage = Literal["alive", "member", "owner"]
+#: starting: Ansible has not said that it runs, nor has it been seen. joining: the group's coordinator has let it in.
+Stage = Literal["starting", "alive", "joining", "member", "owner"]
+#: Takes what Ansible says at its end; returns the instances whose processes run.
+Settle = Callable[[RunOutcome], Collection[Instance]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +52,26 @@ class Unproved:
     unknown: bool = False
 
 
-def stage_of(instance: Instance, group: Group | None, topic: str, before: Stage) -> Stage:
-    """How far an instance is by what its group says; an unstable group says nothing, and no stage is taken back."""
-    if group is None or not group.stable:
+def stage_of(
+    instance: Instance, group: Group | None, topic: str, before: Stage, earlier: Collection[str] = ()
+) -> Stage:
+    """How far an instance is by what its group says; no stage is taken back.
+
+    Args:
+        instance: which.
+        group: as it was described now; while it is not stable, it only says who is in it or asks to be.
+        topic: whose partitions count.
+        before: how far it was.
+        earlier: ids of members that were there before it was started, and so prove nothing.
+    """
+    mine = [m for m in group.members if m.client_id == str(instance)] if group is not None else []
+    if before == "starting":
+        mine = [member for member in mine if member.member_id not in earlier]
+    if group is None or before == "owner" or not mine:
         return before
-    mine = [member for member in group.members if member.client_id == str(instance)]
-    if before == "owner" or any(member.partitions.get(topic) for member in mine):
-        return "owner"
-    return "member" if mine else before
+    if not group.stable:
+        return "joining" if before in ("starting", "alive") else before
+    return "owner" if any(member.partitions.get(topic) for member in mine) else "member"
 
 
 def unlucky(refused: Collection[Growth], members: Collection[Instance], owners: Collection[Instance]) -> list[Instance]:
@@ -62,7 +80,7 @@ def unlucky(refused: Collection[Growth], members: Collection[Instance], owners: 
 
 
 class Proof:
-    """Proves a batch of instances, whose processes are alive."""
+    """Proves a batch of instances: from when they are being started, or from when their processes are alive."""
 
     def __init__(
         self, service: Service, instances: Collection[Instance], means: Means, course: Course, planned: int = 0
@@ -74,54 +92,96 @@ class Proof:
         self._course = course
         self._stages: dict[Instance, Stage] = dict.fromkeys(instances, "alive")
         self._failed: dict[Instance, Unproved] = {}
+        self._confirmed: set[Instance] = set(instances)
+        self._earlier: frozenset[str] | None = None
+        self._settled: Group | None = None
         self._joined_at: float | None = None
         self._idle_look = means.clock.now() + IDLE_LOOK_S
         self._away = ""
 
-    def run(self) -> dict[Instance, Unproved]:
+    def run(self, launch: Launch | None = None, settle: Settle = lambda _: ()) -> dict[Instance, Unproved]:
         """Wait for every stage of every instance; each is told as a step.
 
+        Args:
+            launch: Ansible's run that starts them; None when it is over and they are alive.
+            settle: is called with its outcome, as soon as there is one.
+
         Returns:
-            The instances that did not get there before the deadline, or before the master was told to stop.
+            The instances that did not get there before the deadline, or before the master was told to stop; those that
+            Ansible could not start are not among them.
         """
-        means = self._means
+        means, cluster = self._means, self._means.open_cluster()
+        if launch is not None:
+            self._stages = dict.fromkeys(self._stages, "starting")
+            self._confirmed = set()
         deadline = means.clock.now() + means.proof_deadline_s
-        cluster = means.open_cluster()
         try:
-            while self._stages:
+            while self._stages or launch is not None:
+                if launch is not None and means.stop.is_set():
+                    launch.wait()
+                if launch is not None and (outcome := launch.outcome()) is not None:
+                    self._confirm(settle(outcome))
+                    launch, deadline = None, means.clock.now() + means.proof_deadline_s
                 self._look(cluster)
-                if self._stages and means.clock.now() > deadline:
+                over = launch is None and means.clock.now() > deadline
+                if self._stages and over:
                     self._give_up(f"within {means.proof_deadline_s:g} s{self._away}", unknown=bool(self._away))
-                elif self._stages and means.clock.wait(means.stop, LOOK_S):
+                elif (self._stages or launch) and means.clock.wait(means.stop, LOOK_S) and launch is None:
                     self._give_up("before the master was told to stop", unknown=True)
         finally:
             cluster.close()
+            if launch is not None:
+                launch.wait()
         return self._failed
 
+    def _confirm(self, alive: Collection[Instance]) -> None:
+        """Ansible has ended: what it did not start is none of this proof's business any more."""
+        self._confirmed = set(alive)
+        self._stages = {
+            instance: "alive" if stage == "starting" else stage
+            for instance, stage in self._stages.items()
+            if instance in self._confirmed
+        }
+
     def _look(self, cluster: Cluster) -> None:
-        service, topic, now = self._service, self._service.source_topic, self._means.clock.now()
+        service, now = self._service, self._means.clock.now()
         try:
             group = cluster.groups([service.group_id])[service.group_id]
+            if self._earlier is None:
+                self._earlier = frozenset(member.member_id for member in group.members)
+            if group.stable:
+                self._settled = group
             for instance, before in list(self._stages.items()):
-                stage = stage_of(instance, group, topic, before)
-                if before == "alive" and stage != "alive":
-                    self._joined_at = self._joined_at or now
-                    self._course.tell("member", f"joined {service.group_id}", instance)
-                self._stages[instance] = stage
+                self._enter(instance, before, stage_of(instance, group, service.source_topic, before, self._earlier))
             self._grow(cluster, group, now)
             for instance in [i for i, stage in self._stages.items() if stage == "owner"]:
                 if "partition-owned" not in self._course.parts(instance):
-                    self._course.tell("partition-owned", f"owns a partition of {topic}", instance)
+                    self._course.tell("partition-owned", f"owns a partition of {service.source_topic}", instance)
             self._finish(cluster, now)
             self._away = ""
         except (BrokerUnreachable, KafkaError) as error:
             self._away = f" ({error})"
 
+    def _enter(self, instance: Instance, before: Stage, stage: Stage) -> None:
+        self._stages[instance] = stage
+        if before == "starting" and stage != "starting":
+            words = f"it asks to join {self._service.group_id}"
+            self._course.tell("process-alive", words, instance)
+        if before in ("starting", "alive") and stage not in ("starting", "alive"):
+            self._joined_at = self._joined_at or self._means.clock.now()
+        if stage in ("member", "owner") and before not in ("member", "owner"):
+            self._course.tell("member", f"joined {self._service.group_id}", instance)
+
     def _grow(self, cluster: Cluster, group: Group, now: float) -> None:
-        members = [instance for instance, stage in self._stages.items() if stage == "member"]
-        gathered = "alive" not in self._stages.values() or now - (self._joined_at or now) >= GATHER_S
-        if not members or not gathered or not group.stable:
+        members = [instance for instance, stage in self._stages.items() if stage in ("joining", "member")]
+        waiting = any(stage in ("starting", "alive") for stage in self._stages.values())
+        if not members or (waiting and now - (self._joined_at or now) < GATHER_S):
             return
+        unsettled = not group.stable
+        if unsettled:
+            if self._settled is None or "joining" not in self._stages.values():
+                return
+            group = expected(self._settled, group, members, self._service.source_topic)
         topics = {topic for member in group.members for topic in member.topics}
         partitions = {topic: len(ids) for topic, ids in cluster.partitions(topics).items()}
         growths = plan(self._service, group, partitions, self._planned)
@@ -131,7 +191,7 @@ class Proof:
                 words = f"{growth.topic}: {growth.before} -> {after}: {growth.reason}"
                 numbers: Numbers = {"topic": growth.topic, "before": growth.before, "after": after}
                 self._course.tell("partitions-grown", words, numbers=numbers, of=members)
-        refused = [growth for growth in growths if growth.refused is not None]
+        refused = [growth for growth in growths if growth.refused is not None and not unsettled]
         owners = [instance for instance, stage in self._stages.items() if stage == "owner"]
         for instance in unlucky(refused, members, owners):
             self._fail(instance, Unproved("; ".join(f"{g.topic} is not grown: {g.refused}" for g in refused)))
@@ -140,20 +200,22 @@ class Proof:
         owners = [instance for instance, stage in self._stages.items() if stage == "owner"]
         for instance in owners:
             at = self._means.reports.progressed_at(instance)
-            if at is not None:
-                self._prove(instance, "has finished a message", at)
+            if at is not None and "first-message" not in self._course.parts(instance):
+                self._course.tell("first-message", "has finished a message", instance, at=at)
+            if at is not None and instance in self._confirmed:
+                self._prove(instance)
         if now < self._idle_look:
             return
         self._idle_look = now + IDLE_LOOK_S
         service = self._service
         look = cluster.look(now, [service.source_topic], [service.group_id])
         if look.lag(service.group_id, service.source_topic) == 0:
-            for instance in [i for i in owners if i in self._stages]:
-                self._prove(instance, "no message is waiting: nothing to finish yet", None)
+            for instance in [i for i in owners if i in self._stages and i in self._confirmed]:
+                self._course.tell("first-message", "no message is waiting: nothing to finish yet", instance)
+                self._prove(instance)
 
-    def _prove(self, instance: Instance, words: str, at: float | None) -> None:
+    def _prove(self, instance: Instance) -> None:
         del self._stages[instance]
-        self._course.tell("first-message", words, instance, at=at)
         numbers = self._course.parts(instance)
         self._course.tell("proved", "member, owner of a partition and advancing", instance, numbers=numbers)
         self._means.worked(instance.device)
@@ -165,11 +227,13 @@ class Proof:
     def _give_up(self, when: str, *, unknown: bool) -> None:
         topic = self._service.source_topic
         words = {
+            "starting": f"did not join group {self._service.group_id}",
             "alive": f"did not join group {self._service.group_id}",
+            "joining": f"did not become a member of {self._service.group_id}",
             "member": f"was given no partition of {topic}",
             "owner": f"owns a partition of {topic} but finished no message, though some wait,",
         }
         for instance, stage in list(self._stages.items()):
             # a member without a partition is its group's affair, not its device's
-            blame = stage != "member" and not unknown
+            blame = stage not in ("joining", "member") and not unknown
             self._fail(instance, Unproved(f"{words[stage]} {when}", blame=blame, unknown=unknown))

@@ -1,6 +1,6 @@
 """A scale-out is one transaction: start a batch on devices, prove every instance, undo and replace those that fail.
 
-placed -> ansible-started -> process-alive -> member -> partitions-grown -> partition-owned -> first-message
+placed -> ansible-started -> process-alive -> partitions-grown -> member -> partition-owned -> first-message
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from orchestrator.act.course import Course
+from orchestrator.act.launch import Launch
 from orchestrator.act.means import Means
 from orchestrator.act.proof import Proof
-from orchestrator.act.run import deploy, drain
+from orchestrator.act.run import RunOutcome, deploy, drain
 from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Placement
 from orchestrator.core.service import Service
@@ -78,22 +79,27 @@ class ScaleOut:
             elif event.get("event") == "task":
                 course.progress(f"Ansible task: {event.get('name')}")
 
-        outcome = means.actuator.run(deploy(batch, means.inventory), means.stop, on_event)
-        if means.stop.is_set() and outcome.error is not None:
+        alive: list[Instance] = []
+        failed: list[Instance] = []
+
+        def settle(outcome: RunOutcome) -> list[Instance]:
             for instance in batch:
-                course.tell("interrupted", f"{outcome.error}; the next start finds out what runs", instance)
-            return []
-        alive, failed = [], []
-        for instance in batch:
-            host = outcome.of(instance.device)
-            if host.verdict == "ok":
-                course.tell("process-alive", f"unit {instance.unit} runs", instance, at=outcome.ended_at)
-                alive.append(instance)
-                continue
-            self._fail(instance, host.words, blame=True)
-            if host.verdict == "failed":
-                failed.append(instance)
-        unproved = Proof(self._service, alive, means, course, self._planned).run() if alive else {}
+                host = outcome.of(instance.device)
+                if means.stop.is_set() and outcome.error is not None:
+                    course.tell("interrupted", f"{outcome.error}; the next start finds out what runs", instance)
+                elif host.verdict == "ok":
+                    if "process-alive" not in course.parts(instance):
+                        words = f"unit {instance.unit} runs"
+                        course.tell("process-alive", words, instance, at=outcome.ended_at)
+                    alive.append(instance)
+                else:
+                    self._fail(instance, host.words, blame=True)
+                    if host.verdict == "failed":
+                        failed.append(instance)
+            return alive
+
+        launch = Launch(lambda: means.actuator.run(deploy(batch, means.inventory), means.stop, on_event))
+        unproved = Proof(self._service, batch, means, course, self._planned).run(launch, settle)
         for instance, failure in unproved.items():
             if means.stop.is_set():
                 course.tell("interrupted", f"{failure.reason}; it keeps running", instance)

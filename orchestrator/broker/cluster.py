@@ -244,4 +244,5 @@ def _members(group: Mapping[str, Any]) -> Iterable[Member]:
             partitions={a["topic"]: tuple(a["partitions"]) for a in assignment["assigned_partitions"]}
             if decoded
             else {},
+            member_id=member["member_id"],
         )

@@ -22,16 +22,21 @@ class Member:
         client_id: the instance's name, or a foreign client's.
         topics: what it subscribes to.
         partitions: what it owns, by topic; empty while the group rebalances.
+        member_id: what the coordinator calls it; another one in each life of a process.
     """
 
     client_id: str
     topics: tuple[str, ...]
     partitions: Mapping[str, tuple[int, ...]]
+    member_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A consumer group as its coordinator describes it; members are only known while it is stable."""
+    """A consumer group as its coordinator describes it.
+
+    While it is not stable, it lists who is or asks to become a member, but not what they subscribe to and own.
+    """
 
     group_id: str
     state: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from orchestrator.core.fleet import Group
@@ -47,6 +47,24 @@ def needed(group: Group) -> dict[str, int]:
             counted.add(member.client_id)
         topics.update(member.topics)
     return dict(topics)
+
+
+def expected(before: Group, now: Group, asking: Collection[Instance], topic: str) -> Group:
+    """The group as it will be when those who ask to join it now are in.
+
+    Grown for that, the topic's new partitions are given out in the rebalance that is under way, and need none of their
+    own. An instance that asks is as good as a member: its process lives, and the coordinator has let it in.
+
+    Args:
+        before: the group when it was stable last: what the others subscribe to is not told meanwhile.
+        now: the group as it rebalances.
+        asking: instances being started.
+        topic: what these subscribe to.
+    """
+    names = {str(instance) for instance in asking}
+    known = {member.client_id for member in before.members}
+    new = [member for member in now.members if member.client_id in names - known]
+    return replace(before, members=(*before.members, *(replace(member, topics=(topic,)) for member in new)))
 
 
 @lru_cache(maxsize=65_536)

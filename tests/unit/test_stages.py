@@ -25,7 +25,7 @@ def group(*members: tuple[str, tuple[int, ...]], state: str = "Stable") -> Group
         (group((str(ONE), ())), "alive", "member"),
         (group((str(ONE), (0,))), "alive", "owner"),
         (group((str(ONE), ()), (str(ONE), (0,))), "member", "owner"),
-        (group((str(ONE), (0,)), state="PreparingRebalance"), "alive", "alive"),
+        (group((str(ONE), (0,)), state="PreparingRebalance"), "alive", "joining"),
         (group(), "owner", "owner"),
         (None, "member", "member"),
     ],

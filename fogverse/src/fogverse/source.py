@@ -14,6 +14,7 @@ from fogverse.assignment import Assignment, Partition
 from fogverse.birth import Birth
 from fogverse.exit_codes import ExitCode
 from fogverse.faults import Fault
+from fogverse.hunger import Hunger
 from fogverse.inbox import Inbox
 from fogverse.kafka_errors import is_refusal, is_unknown_topic, passing, refused
 from fogverse.message import Message
@@ -78,6 +79,7 @@ class Source:
         self._paused: set[Partition] = set()
         self._unborn: set[Partition] = set()
         self._absence = Absence(topic, topic_timeout_s)
+        self._hunger = Hunger()
         self._throttle = Throttle()
         self._consumer = Consumer(config | {"error_cb": self._failed, "on_commit": self._committed}, logger=kafka_log)
         self._birth = Birth(self._consumer, topic) if start == "latest" else None
@@ -195,7 +197,8 @@ class Source:
         return self._consumer.consumer_group_metadata()
 
     def watch(self) -> None:
-        """Look after what is waited for: the group's first positions, and a source topic that is missing."""
+        """Look after what is waited for: partitions, the group's first positions, a source topic that is missing."""
+        self._hunger.look(self._consumer)
         if self._unborn:
             self._await_birth()
         self.fault = self.fault or self._absence.look(self._consumer)
@@ -215,12 +218,14 @@ class Source:
             apply = consumer.pause if self._held or self._birth is not None else consumer.resume
             apply(partitions)
         log.info("assigned %s; owns %s", text(names(partitions)), text(self._assignment.partitions))
+        self._hunger.owns(self._assignment.owned)
         self._owning()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._revoking(names(partitions))
         self._forget(consumer, partitions)
         log.info("revoked %s; owns %s", text(names(partitions)), text(self._assignment.partitions))
+        self._hunger.owns(self._assignment.owned)
         self._owning()
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -228,6 +233,7 @@ class Source:
         self._losing(gone)
         self._forget(consumer, partitions)
         log.warning("lost %s: this member was taken for dead; others may repeat what was not committed", text(gone))
+        self._hunger.owns(self._assignment.owned)
         self._owning()
 
     def _forget(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
