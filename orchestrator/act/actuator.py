@@ -46,6 +46,11 @@ class Actuator:
         """Have Ansible ready for the first run, which otherwise waits for its imports; returns at once."""
         self._warm.start()
 
+    @property
+    def server(self) -> int | None:
+        """Process id of Ansible's warm process; None while there is none."""
+        return self._warm.pid
+
     def close(self) -> None:
         """End Ansible's warm process and close its SSH connections; no run may be under way any more."""
         self._warm.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from orchestrator.core.instance import Instance
@@ -39,9 +40,17 @@ class PlaybookRun:
         return {**asdict(self), "inventory": str(self.inventory), "variables": dict(self.variables)}
 
 
-def deploy(instances: Collection[Instance], inventory: Path) -> PlaybookRun:
-    """Start instances of one service in one run: the playbook that an operator runs by hand, with its variables."""
-    return _for("deploy.yml", instances, inventory)
+def deploy(
+    instances: Collection[Instance], inventory: Path, known: Mapping[str, Any] = MappingProxyType({})
+) -> PlaybookRun:
+    """Start instances of one service in one run: the playbook that an operator runs by hand, with its variables.
+
+    Args:
+        instances: all of one service.
+        inventory: given to Ansible.
+        known: variables that spare the playbook the work of finding them out.
+    """
+    return _for("deploy.yml", instances, inventory, **known)
 
 
 def restart(instances: Collection[Instance], inventory: Path) -> PlaybookRun:

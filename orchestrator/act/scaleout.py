@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from orchestrator.act.course import Course
+from orchestrator.act.known import known
 from orchestrator.act.launch import Launch
 from orchestrator.act.means import Means
 from orchestrator.act.proof import Proof
@@ -98,7 +99,8 @@ class ScaleOut:
                         failed.append(instance)
             return alive
 
-        launch = Launch(lambda: means.actuator.run(deploy(batch, means.inventory), means.stop, on_event))
+        request = deploy(batch, means.inventory, known(self._service))
+        launch = Launch(lambda: means.actuator.run(request, means.stop, on_event))
         unproved = Proof(self._service, batch, means, course, self._planned).run(launch, settle)
         for instance, failure in unproved.items():
             if means.stop.is_set():

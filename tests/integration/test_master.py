@@ -24,6 +24,7 @@ import pytest
 import yaml
 from confluent_kafka import Producer
 
+from lab import processes
 from lab.broker import LocalBroker
 from lab.fleet import Lab
 from lab.inventory import write
@@ -179,18 +180,21 @@ def clean(fleet: Fleet) -> Iterator[None]:
     fleet.broker.up()
 
 
-def ansible_processes() -> set[str]:
-    """Pid and command line of everything of Ansible on this machine, but for shared SSH connections."""
-    found = subprocess.run(["pgrep", "-af", "ansible"], capture_output=True, text=True, check=False).stdout
-    return {line for line in found.splitlines() if "[mux]" not in line and "pgrep" not in line}
+def left_by_masters(fleet: Fleet) -> list[str]:
+    """Processes of Ansible, shared SSH connections included, and files that masters of this fleet have left behind."""
+    place = f"{fleet.lab.control_path}/fogverse-ansible"
+    left = [" ".join(line) for line in processes.running().values() if place in " ".join(line)]
+    return left + [str(path) for path in fleet.lab.control_path.glob("fogverse-*")]
 
 
 @contextmanager
 def master(fleet: Fleet, *options: str) -> Iterator[RunningMaster]:
     """A running master, with options of the command before ``run``, ended by SIGTERM unless the test has ended it."""
+    fleet.lab.control_path.mkdir(mode=0o700, exist_ok=True)
     process = subprocess.Popen(
         [str(PROGRAMS / "orchestrator"), "-i", str(fleet.inventory), *options, "run"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=PROJECT, env={**os.environ},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=PROJECT,
+        env={**os.environ, "TMPDIR": str(fleet.lab.control_path)},
     )  # fmt: skip
     fleet.masters.append(process)
     running = RunningMaster(process)
@@ -357,13 +361,26 @@ def test_nothing_is_decided_while_the_broker_is_away_and_the_loop_goes_on(fleet:
 
 def test_sigterm_during_a_deployment_ends_cleanly_and_the_next_start_finds_out(fleet: Fleet) -> None:
     """Lost otherwise: orphaned Ansible processes, and instances that nobody knows of."""
-    before = ansible_processes()
-    with master(fleet) as running:
-        running.wait_for("ansible-started")
+    with master(fleet) as first:
+        first.wait_for("ansible-started")
         began = time.monotonic()
-        assert running.stop() == 0
+        assert first.stop() == 0
         assert time.monotonic() - began < 25
-    assert ansible_processes() - before == set()
+    assert left_by_masters(fleet) == []
     with master(fleet) as second:
         second.wait_for(r"proved: |idle: ")
     assert len(fleet.running()) == 1
+    assert left_by_masters(fleet) == []
+
+
+def test_a_master_that_is_killed_leaves_no_ssh_connection_and_no_process(fleet: Fleet) -> None:
+    """Lost otherwise: a process for each device and each crash, which later masters stumble over."""
+    with master(fleet) as first:
+        first.wait_for(rf"proved: {INSTANCE}")
+        assert any("[mux]" in line for line in left_by_masters(fleet)), "a connection waits for the next decision"
+        first.process.kill()
+        first.process.wait()
+        end = time.monotonic() + 20
+        while left_by_masters(fleet):
+            assert time.monotonic() < end, left_by_masters(fleet)
+            time.sleep(0.2)
