@@ -2,7 +2,7 @@
 VENV := .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 
-.PHONY: help setup demo test check lint types unit integration molecule molecule-arm64 benchmarks clean collection
+.PHONY: help setup demo test check lint types unit integration molecule molecule-arm64 benchmarks clean collection soak
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -53,6 +53,9 @@ benchmarks: setup  ## all benchmarks; each prints a ratio against a named altern
 	$(VENV)/python benchmarks/reporting_cost.py
 	$(VENV)/python benchmarks/tick.py
 	$(VENV)/python benchmarks/elasticity.py --quick
+
+soak: setup  ## 200 scale-outs and scale-ins, and what they leave behind: half an hour
+	$(VENV)/python benchmarks/soak.py --rounds 200
 
 clean:  ## remove what make has made; running labs are ended first
 	@[ ! -x $(VENV)/orchestrator ] || $(VENV)/orchestrator lab down

@@ -123,10 +123,10 @@ class Bench:
 
     def scale_out(self) -> dict[str, float]:
         """One round; returns seconds from the decision to each stage."""
-        with self._topics(), self._first_instance(), self._traffic():
+        with self.topics(), self.first_instance(), self.traffic():
             steps: list[Step] = []
             decided_at = time.time()
-            started = ScaleOut(self.service, decided_at, self._means(steps)).run(1, self._placement)
+            started = ScaleOut(self.service, decided_at, self.means(steps)).run(1, self.placement)
             if not started:
                 sys.exit(f"a scale-out failed: {[(step.name, step.detail) for step in steps]}")
             self._drain()
@@ -137,7 +137,7 @@ class Bench:
 
     def floor(self) -> float:
         """Seconds of a raw start over SSH, to the first message."""
-        with self._topics(), self._traffic():
+        with self.topics(), self.traffic():
             self.book.forget(self.instance)
             began = time.time()
             subprocess.run([*self._ssh, "sudo", "systemctl", "start", self.instance.unit], check=True)
@@ -145,13 +145,15 @@ class Bench:
             self._drain()
         return at - began
 
-    def _placement(self, count: int) -> Placement:
+    def placement(self, count: int) -> Placement:
+        """Where the master would start so many; probes the device."""
         inventory, settings = self.context.inventory, self.context.settings
         probes = probe(inventory.connections.values(), inventory.known_hosts, settings.ssh_timeout)
         conditions = {name: found.condition for name, found in probes.items()}
         return place(Request(self.service.name, count), Ground(inventory.devices, conditions))
 
-    def _means(self, steps: list[Step]) -> Means:
+    def means(self, steps: list[Step]) -> Means:
+        """What the master's transactions work with; their steps go into the list."""
         return Means(
             actuator=self.actuator,
             open_cluster=lambda: Cluster(self.context.admin_options()),
@@ -170,7 +172,7 @@ class Bench:
         )
 
     @contextmanager
-    def _topics(self) -> Iterator[None]:
+    def topics(self) -> Iterator[None]:
         """New topics of one partition, and a group without a past."""
         names = [name for name in (self.service.source_topic, self.service.target_topic) if name]
         for name in names:
@@ -188,7 +190,7 @@ class Bench:
             admin.close()
 
     @contextmanager
-    def _first_instance(self) -> Iterator[None]:
+    def first_instance(self) -> Iterator[None]:
         """The instance that is there already: the runtime itself, in a thread of this process."""
         executor = Executor(
             lambda _message: None,
@@ -212,7 +214,7 @@ class Bench:
             thread.join()
 
     @contextmanager
-    def _traffic(self) -> Iterator[None]:
+    def traffic(self) -> Iterator[None]:
         """A hundred messages a second, spread over all partitions."""
         done = threading.Event()
         servers = ",".join(self.context.inventory.kafka.bootstrap_servers)

@@ -10,7 +10,7 @@ StepName = Literal[
     "placed",  # a device was chosen
     "no-device",  # no device fits, or none is left
     "ansible-started",  # Ansible began its first play
-    "process-alive",  # the unit runs
+    "process-alive",  # the unit runs, or the instance asks to join its group
     "member",  # the group lists the instance
     "partitions-grown",  # the topic has a partition for it
     "partition-owned",  # it owns one

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from orchestrator.act.actuator import _Result
+from orchestrator.act.known import known
 from orchestrator.act.run import HostOutcome, RunOutcome, deploy, drain
 from orchestrator.ansible.events import reason_of
+from orchestrator.ansible.shared import is_shared_connection
 from orchestrator.core.instance import Instance
+from orchestrator.core.service import Service
+from orchestrator.project import PROJECT
 
 INSTANCE = Instance("analyzer", "pi-3", 2)
 
@@ -27,6 +34,28 @@ def test_a_deployment_is_the_playbook_that_an_operator_runs_by_hand() -> None:
         "followed": False,
     }
     assert drain([INSTANCE], Path("inventory/lab")).playbook == "drain.yml"
+
+
+def test_the_master_names_the_checksums_that_the_playbook_would_name(tmp_path: Path) -> None:
+    """Lost otherwise: every device prepared anew by every start, or the time that naming them takes."""
+    (tmp_path / "code.py").write_text("pass\n")
+    service = Service(
+        name="s", source_topic="a", group_id="g", artifact=str(tmp_path), entrypoint="x:y", hosts="h", max_instances=1
+    )
+    found = known(service)["fogverse_consumer_known"]
+    command = [sys.executable, "-m", "orchestrator.wheels", "checksum", "--source", found["of"][0]]
+    command += ["--artifact", found["of"][1], "--constraints", found["of"][2]]
+    named = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout
+    assert json.loads(named) == {"runtime": found["runtime"], "release": found["release"]}
+    assert "fogverse_consumer_known" in deploy([INSTANCE], Path("i"), known(service)).variables
+    assert known(service.model_copy(update={"artifact": str(tmp_path / "missing")})) == {}
+
+
+def test_only_what_is_meant_to_outlive_a_run_is_spared() -> None:
+    """Lost otherwise: connections between decisions; or what a run has left behind, for ever."""
+    assert is_shared_connection(["ssh: /tmp/fogverse-ansible-x/ssh/0a1b [mux]"])
+    assert not is_shared_connection(["ssh", "-o", "ControlPersist=10m", "pi-1"])
+    assert not is_shared_connection([])
 
 
 @pytest.mark.parametrize(

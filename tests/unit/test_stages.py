@@ -7,7 +7,7 @@ import pytest
 from orchestrator.act.proof import Stage, stage_of, unlucky
 from orchestrator.act.scalein import still_members
 from orchestrator.core.fleet import Group, Member
-from orchestrator.core.growth import Growth, needed
+from orchestrator.core.growth import Growth, expected, needed
 from orchestrator.core.instance import Instance
 
 ONE, TWO = Instance("analyzer", "pi-1", 1), Instance("analyzer", "pi-2", 1)
@@ -35,6 +35,25 @@ def test_a_stage_is_what_a_stable_group_says_and_is_never_taken_back(
 ) -> None:
     """Lost otherwise: a proof from a group in the middle of a rebalance, or one that starts again with each."""
     assert stage_of(ONE, seen, "a", before) == stage
+
+
+def test_what_was_there_before_the_start_proves_nothing_until_ansible_says_that_it_runs() -> None:
+    """Lost otherwise: a topic grown for a process that does not live, by an earlier life's place in the group."""
+    old = Group("g", "Stable", (Member(str(ONE), ("a",), {"a": (0,)}, "old"),))
+    asks = Group("g", "PreparingRebalance", (*old.members, Member(str(ONE), (), {}, "new")))
+    assert stage_of(ONE, old, "a", "starting", {"old"}) == "starting"
+    assert stage_of(ONE, asks, "a", "starting", {"old"}) == "joining"
+    assert stage_of(ONE, old, "a", "alive", {"old"}) == "owner"
+
+
+def test_a_group_is_expected_to_have_those_who_ask_to_join_it() -> None:
+    """Lost otherwise: a second rebalance for each scale-out; or partitions for strangers who ask as well."""
+    before = group((str(TWO), (0,)))
+    asking = group((str(TWO), ()), (str(ONE), ()), ("stranger", ()), state="PreparingRebalance")
+    found = expected(before, asking, [ONE, TWO], "a")
+    assert [member.client_id for member in found.members] == [str(TWO), str(ONE)]
+    assert found.stable
+    assert needed(found) == {"a": 2}
 
 
 def test_who_stays_without_a_partition_is_known_at_once_when_a_topic_may_not_grow() -> None:
