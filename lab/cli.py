@@ -15,12 +15,13 @@ from lab import inventory as lab_inventory
 from lab import netns
 from lab.base import build
 from lab.commands import require_root
-from lab.emulation import MACHINES
+from lab.emulation import MACHINES, own
 from lab.errors import LabError
 from lab.fleet import Lab
 from lab.jars import collect
 from lab.kafka_cli import kafka
 from lab.options import PATH, LabGroup, at, folder_option, json_option
+from lab.prepare import prepare_brokers
 from orchestrator.project import PROJECT
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -51,13 +52,28 @@ def _device(command: _Command) -> _Command:
 @click.option(
     "--architecture", type=click.Choice(sorted(MACHINES)), help="Of each new device; this machine's unless told."
 )
+@click.option(
+    "--brokers",
+    type=click.Choice(["0", "1", "3"]),
+    help="Let Kafka run on this many devices kafka-1, ... of its own; 0: one broker without a device. "
+    "As before unless told, at first 0.",
+)
 @click.option("--no-kafka", is_flag=True, help="Start no broker.")
 @click.option(
     "--inventory", type=PATH, default=PROJECT / "inventory/lab", show_default="inventory/lab", help="Where to write it."
 )
 @folder_option
-def up(devices: int, cpu: int, *, architecture: str | None, no_kafka: bool, inventory: Path, folder: Path) -> None:
-    """Start devices pi-1, pi-2, ..., a broker, and write their inventory.
+def up(
+    devices: int,
+    cpu: int,
+    *,
+    architecture: str | None,
+    brokers: str | None,
+    no_kafka: bool,
+    inventory: Path,
+    folder: Path,
+) -> None:
+    """Start devices pi-1, pi-2, ..., a broker or a cluster of brokers, and write their inventory.
 
     What runs already is kept; what is off, cut or frozen is brought back. The first time takes a minute,
     for packages and jars are collected then; for devices of an architecture that is emulated, some minutes.
@@ -65,12 +81,24 @@ def up(devices: int, cpu: int, *, architecture: str | None, no_kafka: bool, inve
     require_root()
     jars = None if no_kafka else collect(folder / "jars", click.echo)
     place = Lab(folder, build(folder / "base", click.echo, architecture=architecture))
-    place.up(devices, cpu, say=click.echo)
-    if jars is not None:
-        place.broker(jars).up()
-        click.echo(f"broker {place.bootstrap} answers")
+    there = len(place.brokers())
+    wanted = there if brokers is None else int(brokers)
+    if there and wanted != there:
+        raise LabError(f"Kafka runs on {there} devices of this lab, not on {wanted}: 'orchestrator lab down' first")
+    if wanted and architecture not in {None, own()}:
+        raise LabError(f"Kafka does not run on emulated {architecture} devices: leave out --brokers or --architecture")
+    place.up(devices, cpu, brokers=wanted, say=click.echo)
     lab_inventory.write(inventory, place)
     click.echo(f"inventory {inventory} written")
+    if jars is None:
+        return
+    if wanted:
+        log = folder / "kafka.yml.log"
+        click.echo(f"playbooks/kafka.yml lets Kafka run on {wanted} devices, output in {log}")
+        prepare_brokers(inventory, log)
+    else:
+        place.broker(jars).up()
+    click.echo(f"Kafka answers at {place.bootstrap}")
 
 
 @lab.command()

@@ -15,9 +15,10 @@ from lab.base import USER, require_base
 from lab.cgroup import Cgroup, Trees
 from lab.daemon import Daemon
 from lab.errors import LabError
+from lab.java import java_folders
 from lab.keys import generate
 from lab.mounts import mount_overlay, mounts
-from lab.network import HUB_ADDRESS, Network, Port
+from lab.network import HUB_ADDRESS, Network, Port, parts
 from lab.record import DeviceStatus, Record, State
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
@@ -30,26 +31,21 @@ class Device:
     """The files, the power switch and the cable of one device.
 
     Attributes:
-        number: counted from 1; everything else follows from it.
+        name: inventory and host name, ``pi-3``; its address follows from it.
         folder: its files in the lab, ``.lab/devices/NAME``.
         network: where it is plugged in.
         trees: where its control group is.
     """
 
-    number: int
+    name: str
     folder: Path
     network: Network
     trees: Trees
 
     @property
-    def name(self) -> str:
-        """Inventory and host name."""
-        return f"pi-{self.number}"
-
-    @property
     def port(self) -> Port:
         """Its place in the lab's network."""
-        return self.network.port(self.number)
+        return self.network.port(self.name)
 
     @property
     def cgroup(self) -> Cgroup:
@@ -207,6 +203,8 @@ class Device:
 
     def _boot_plan(self) -> dict[str, object]:
         machine = self.port.netns
+        # A broker's device has this machine's Java: installing one for each would take longer than all the rest.
+        shown = java_folders() if parts(self.name)[0] == "kafka" else []
         return {
             "prepare": self.network.fresh(self.port),
             "finish": self.network.silence(self.port),
@@ -221,5 +219,6 @@ class Device:
                 f"--directory={self.root}", f"--machine={machine}", f"--hostname={self.name}",
                 f"--network-namespace-path=/run/netns/{machine}", "--capability=CAP_NET_ADMIN",
                 "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe",
+                *(f"--bind-ro={folder}" for folder in shown),
             ],
         }  # fmt: skip

@@ -21,7 +21,7 @@ from lab.inotify import allow_devices
 from lab.keys import Keys
 from lab.locks import locked
 from lab.login import wait_for_login, write_wrappers
-from lab.network import HUB_ADDRESS, MOST, Network
+from lab.network import HUB_ADDRESS, MOST, MOST_BROKERS, Network, parts
 from lab.record import DeviceStatus
 
 _PROGRAMS = ("ip", "mount", "nsenter", "setsid", "ssh", "ssh-keygen", "systemd-nspawn")
@@ -73,11 +73,12 @@ class Lab:
 
     @property
     def bootstrap(self) -> str:
-        """Where its broker listens, seen from the devices and the control namespace."""
-        return f"{HUB_ADDRESS}:{_BROKER_PORT}"
+        """Where its brokers listen, seen from the devices and the control namespace."""
+        hosts = [device.address for device in self.brokers()] or [HUB_ADDRESS]
+        return ",".join(f"{host}:{_BROKER_PORT}" for host in hosts)
 
     def broker(self, jars: Path, guard: Guard | None = None) -> LocalBroker:
-        """Its broker, inside the devices' network; guarded, or open to everybody."""
+        """A broker of its own without a device, inside the devices' network; guarded, or open to everybody."""
         return LocalBroker(
             self.folder.absolute() / "kafka",
             jars,
@@ -96,6 +97,7 @@ class Lab:
         devices: int = 3,
         cpu: int | None = 25,
         *,
+        brokers: int = 0,
         timeout_s: float = 60.0,
         say: Callable[[str], None] = lambda _line: None,
     ) -> list[DeviceStatus]:
@@ -107,6 +109,7 @@ class Lab:
         Args:
             devices: how many.
             cpu: percent of one core that each *new* device may use once it has booted; None for all.
+            brokers: how many devices ``kafka-1``, ... run as well, with Java, and all of the processor.
             timeout_s: seconds until the last one must answer.
             say: told what happens.
 
@@ -115,18 +118,21 @@ class Lab:
         """
         if not 1 <= devices <= MOST:
             raise LabError(f"a lab has 1 to {MOST} devices, not {devices}")
+        if not 0 <= brokers <= MOST_BROKERS:
+            raise LabError(f"a lab has at most {MOST_BROKERS} brokers, not {brokers}")
         require_root()
         require_programs(_PROGRAMS)
         deadline = time.monotonic() + timeout_s
         with locked(self._lock):
-            self._require_no_loopback_broker()
+            self._require_no_other_broker(brokers)
             require_base(self.base)
-            allow_devices(devices, say)
+            allow_devices(devices + brokers, say)
             self.keys.create()
             write_wrappers(self.ssh_program, self.hub_netns)
             self.control_path.mkdir(mode=0o700, exist_ok=True)
             self._network.create()
-            wanted = [self._device(number) for number in range(1, devices + 1)]
+            wanted = [self._device(f"kafka-{number}") for number in range(1, brokers + 1)]
+            wanted += [self._device(f"pi-{number}") for number in range(1, devices + 1)]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 for device, words in zip(
                     wanted, pool.map(lambda device: self._bring(device, cpu, deadline), wanted), strict=True
@@ -148,8 +154,12 @@ class Lab:
             leftovers.remove(self.prefix, self.folder.absolute(), self.control_path, say)
 
     def devices(self) -> list[DeviceStatus]:
-        """All its devices, whatever state they are in, by number."""
+        """All its devices, whatever state they are in, by number; those of brokers first."""
         return [device.status() for device in self._existing()]
+
+    def brokers(self) -> list[DeviceStatus]:
+        """Those of its devices that are there for brokers; none where one broker without a device is enough."""
+        return [device for device in self.devices() if parts(device.name)[0] == "kafka"]
 
     def power_off(self, name: str) -> None:
         """Pull the power of a device; what it had not written to its disk is lost."""
@@ -209,14 +219,12 @@ class Lab:
         """The broker of this folder wherever it listens; to stop it no jars are needed."""
         return LocalBroker(self.folder.absolute() / "kafka", self.folder / "jars")
 
-    def _device(self, number: int) -> Device:
-        folder = self.folder.absolute() / "devices" / f"pi-{number}"
-        return Device(number, folder, self._network, Trees.detect())
+    def _device(self, name: str) -> Device:
+        return Device(name, self.folder.absolute() / "devices" / name, self._network, Trees.detect())
 
     def _existing(self) -> list[Device]:
-        files = (self.folder / "devices").glob("pi-*/device.json")
-        numbers = (file.parent.name.removeprefix("pi-") for file in files)
-        return [self._device(number) for number in sorted(int(number) for number in numbers if number.isdecimal())]
+        files = (self.folder / "devices").glob("*/device.json")
+        return [self._device(name) for name in sorted((file.parent.name for file in files), key=parts)]
 
     def _named(self, name: str) -> Device:
         devices = {device.name: device for device in self._existing()}
@@ -236,7 +244,7 @@ class Lab:
     def _bring(self, device: Device, cpu: int | None, deadline: float) -> str:
         """Make a device run and answer; returns what was done."""
         began = time.monotonic()
-        device.create(self.base, cpu, self.keys.public)
+        device.create(self.base, cpu if parts(device.name)[0] == "pi" else None, self.keys.public)
         if device.is_on():
             device.thaw()
             device.join()
@@ -257,8 +265,13 @@ class Lab:
     def _wait(self, device: Device, deadline: float) -> None:
         wait_for_login(self.ssh_command(device.name, "true"), self.hub_netns, device.port.address, deadline)
 
-    def _require_no_loopback_broker(self) -> None:
+    def _require_no_other_broker(self, brokers: int) -> None:
         status = self._any_broker.status()
+        if status.state == "running" and brokers:
+            raise LabError(
+                f"this lab has a broker without a device, on {status.bootstrap}, with topics of its own: "
+                "'orchestrator lab kafka down' ends it"
+            )
         if status.state == "running" and status.netns is None:
             raise LabError(
                 f"the broker of this lab runs on {status.bootstrap}, where devices cannot reach it: "

@@ -11,20 +11,24 @@ from lab import files
 from lab.base import USER
 from lab.errors import LabError
 from lab.fleet import Lab
+from lab.java import java_home
 
 _ASSETS = Path(__file__).with_name("assets")
 _GROUP = "fog"
+#: The group of the role kafka_broker.
+_BROKERS = "kafka"
 _HEAD = "---\n# Written by 'orchestrator lab up' each time; changes made here do not survive.\n"
 #: Written once, then the user's.
-_KEPT = ("services.yml", "settings.yml")
+_KEPT = {"all": ("services.yml", "settings.yml"), _BROKERS: ("kafka.yml",)}
 
 
-def write(inventory: Path, lab: Lab) -> None:
-    """Write the inventory folder of a lab; ``services.yml`` and ``settings.yml`` only where they are missing.
+def write(inventory: Path, lab: Lab, jars: Path | None = None) -> None:
+    """Write the inventory folder of a lab; what is the user's to edit only where it is missing.
 
     Args:
         inventory: made when missing.
         lab: all its devices go in, whatever state they are in.
+        jars: what its brokers are made from, see :func:`lab.jars.collect`; the folder ``jars`` of the lab unless told.
 
     Raises:
         LabError: the folder holds an inventory that no lab has written.
@@ -32,17 +36,27 @@ def write(inventory: Path, lab: Lab) -> None:
     hosts = inventory / "hosts.yml"
     if hosts.exists() and not hosts.read_text(encoding="utf-8").startswith(_HEAD):
         raise LabError(f"{hosts} was not written by a lab: choose another --inventory")
-    of_all = inventory / "group_vars" / "all"
     files.write(hosts, _document(_hosts(lab)))
-    files.write(of_all / "lab.yml", _document(_variables(lab)))
-    for name in _KEPT:
-        if not (of_all / name).exists():
-            files.write(of_all / name, (_ASSETS / name).read_text(encoding="utf-8"))
+    variables = {"all": _variables(lab)}
+    if lab.brokers():
+        dist = (jars or lab.folder / "jars").absolute()
+        variables[_BROKERS] = {"kafka_broker_dist": str(dist), "kafka_broker_java_home": str(java_home())}
+    for group, values in variables.items():
+        folder = inventory / "group_vars" / group
+        files.write(folder / "lab.yml", _document(values))
+        for name in _KEPT[group]:
+            if not (folder / name).exists():
+                files.write(folder / name, (_ASSETS / name).read_text(encoding="utf-8"))
 
 
 def _hosts(lab: Lab) -> dict[str, Any]:
-    devices = {device.name: {"ansible_host": device.address} for device in lab.devices()}
-    return {_GROUP: {"hosts": devices}}
+    brokers = lab.brokers()
+    groups = {_GROUP: [device for device in lab.devices() if device not in brokers], _BROKERS: brokers}
+    return {
+        group: {"hosts": {device.name: {"ansible_host": device.address} for device in members}}
+        for group, members in groups.items()
+        if members
+    }
 
 
 def _variables(lab: Lab) -> dict[str, Any]:

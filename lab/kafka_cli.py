@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from lab.broker import LocalBroker
+from lab.errors import LabError
 from lab.fleet import Lab
 from lab.jars import collect
 from lab.options import LabGroup, at, folder_option, json_option
@@ -64,6 +65,11 @@ def status(*, as_json: bool, folder: Path) -> None:
 
 
 def _broker(lab: Lab, jars: Path, port: int | None) -> LocalBroker:
+    if names := [device.name for device in lab.brokers()]:
+        raise LabError(
+            f"Kafka runs on devices of this lab, {', '.join(names)}: see 'orchestrator lab ls', "
+            f"'orchestrator lab ssh {names[0]} systemctl status kafka', 'orchestrator lab power-off {names[0]}'"
+        )
     if port is None and lab.is_up():
         return lab.broker(jars)
     return LocalBroker(lab.folder.absolute() / "kafka", jars, port=port or _PORT)

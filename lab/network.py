@@ -6,20 +6,37 @@ Nothing sent to a device's address can leave the machine, since there is nowhere
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from lab import netns
 from lab.commands import run
+from lab.errors import LabError
 from lab.netns import ip
 
 _NET = "10.77.0"
 _BRIDGE = "br0"
 #: Address of the control namespace: there the broker listens.
 HUB_ADDRESS = f"{_NET}.1"
-#: Last part of the first device's address.
-_FIRST = 11
+#: By the first part of a name, the last part of the address of number 1. Brokers come before the devices.
+_FIRST = {"kafka": 2, "pi": 11}
 #: Devices that fit into the network.
 MOST = 240
+#: Brokers that fit before them.
+MOST_BROKERS = _FIRST["pi"] - _FIRST["kafka"]
+_NAME = re.compile(r"(kafka|pi)-([1-9][0-9]{0,2})")
+
+
+def parts(name: str) -> tuple[str, int]:
+    """What a device is, ``pi`` or ``kafka``, and its number, counted from 1; in this order devices are listed.
+
+    Raises:
+        LabError: no device has such a name.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise LabError(f"no device is called {name}: they are pi-1, pi-2, ... and kafka-1, kafka-2, ...")
+    return found[1], int(found[2])
 
 
 @dataclass(frozen=True)
@@ -48,10 +65,11 @@ class Network:
         """The control namespace."""
         return f"{self.prefix}-hub"
 
-    def port(self, number: int) -> Port:
-        """The place of device ``number``, counted from 1."""
-        last = _FIRST + number - 1
-        return Port(f"{self.prefix}-pi-{number}", f"{_NET}.{last}", f"v{last}")
+    def port(self, name: str) -> Port:
+        """The place of the device of that name, e.g. ``pi-3`` or ``kafka-1``."""
+        kind, number = parts(name)
+        last = _FIRST[kind] + number - 1
+        return Port(f"{self.prefix}-{name}", f"{_NET}.{last}", f"v{last}")
 
     def create(self) -> None:
         """Make the control namespace and its bridge, as far as they are missing."""
