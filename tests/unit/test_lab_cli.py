@@ -94,3 +94,13 @@ def test_every_command_is_in_the_documentation() -> None:
     rows = "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     names = [*(name for name in lab.commands if name != "kafka"), *(f"kafka {name}" for name in kafka.commands)]
     assert [name for name in names if f"`{name}`" not in rows and f"`{name} " not in rows] == []
+
+
+def test_a_lab_with_a_cluster_says_where_its_brokers_are(tmp_path: Path) -> None:
+    """Otherwise "kafka up" starts a second, empty Kafka beside the one that devices use."""
+    folder = tmp_path / "devices" / "kafka-1"
+    folder.mkdir(parents=True)
+    (folder / "device.json").write_text('{"base": "/base", "cpu": null}')
+    done = run("kafka", "status", "--folder", str(tmp_path))
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: Kafka runs on devices of this lab, kafka-1: see 'orchestrator lab ls'")

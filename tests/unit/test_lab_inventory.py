@@ -75,3 +75,20 @@ def test_linters_accept_it(lab: Lab, tmp_path: Path) -> None:
     lint = [sys.executable, "-m", "yamllint", "--strict", "-c", str(PROJECT / ".yamllint"), str(tmp_path / "inventory")]
     done = subprocess.run(lint, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_devices_with_brokers_are_a_group_of_their_own(lab: Lab, tmp_path: Path) -> None:
+    """Otherwise the master would start consumers on them, and the role kafka_broker would not find them."""
+    for number in (1, 2, 3):
+        folder = lab.folder / "devices" / f"kafka-{number}"
+        folder.mkdir()
+        (folder / "device.json").write_text(json.dumps({"base": "/base", "cpu": None, "is_cut": False}))
+    write(tmp_path / "inventory", lab, jars=tmp_path / "jars")
+    groups = yaml.safe_load((tmp_path / "inventory/hosts.yml").read_text())
+    assert list(groups["fog"]["hosts"]) == ["pi-1", "pi-2", "pi-10"]
+    assert groups["kafka"]["hosts"] == {f"kafka-{n}": {"ansible_host": f"10.77.0.{n + 1}"} for n in (1, 2, 3)}
+    of_all = yaml.safe_load((tmp_path / "inventory/group_vars/all/lab.yml").read_text())
+    assert of_all["fogverse_kafka"]["bootstrap_servers"] == "10.77.0.2:9092,10.77.0.3:9092,10.77.0.4:9092"
+    of_kafka = yaml.safe_load((tmp_path / "inventory/group_vars/kafka/lab.yml").read_text())
+    assert of_kafka["kafka_broker_dist"] == str(tmp_path / "jars")
+    test_linters_accept_it(lab, tmp_path)
