@@ -7,23 +7,28 @@ from typing import Any
 
 from kafka.errors import KafkaError
 
+from orchestrator.broker.ledger import state_topic
 from orchestrator.checks.line import Line, counted
 from orchestrator.core.service import Service
 from orchestrator.errors import BrokerRefuses
 from orchestrator.kafka_admin import open_admin
+from orchestrator.settings import Settings
 
 BOOTSTRAP_TIMEOUT_MS = 5_000
 REQUEST_TIMEOUT_MS = 10_000
+#: Brokers from which on a single copy of a topic is a pity.
+MANY = 3
 
 
-def check_broker(options: Mapping[str, Any], services: Sequence[Service], observer_topic: str) -> tuple[Line, ...]:
+def check_broker(options: Mapping[str, Any], services: Sequence[Service], settings: Settings) -> tuple[Line, ...]:
     """Lines about the cluster and the topics of the services.
 
     Args:
         options: kafka-python's keyword arguments of the cluster.
         services: whose topics are looked at.
-        observer_topic: the topic of the instances' reports.
+        settings: name the master's own topics.
     """
+    observer_topic = settings.observer_consumer_topic
     servers = ",".join(options["bootstrap_servers"])
     try:
         client = open_admin(**options, bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS, request_timeout_ms=REQUEST_TIMEOUT_MS)
@@ -37,9 +42,7 @@ def check_broker(options: Mapping[str, Any], services: Sequence[Service], observ
         nodes = [node.get("broker_id", node.get("node_id")) for node in client.describe_cluster()["brokers"]]
         versions = {client.get_broker_version_data(node).broker_version for node in nodes}
         version = ".".join(str(part) for part in min(versions))
-        partitions = {
-            topic["name"]: len(topic["partitions"]) for topic in client.describe_topics() if not topic["error_code"]
-        }
+        topics = {topic["name"]: topic["partitions"] for topic in client.describe_topics() if not topic["error_code"]}
     except (KafkaError, OSError) as error:
         return (_unreachable(servers, error, options),)
     finally:
@@ -47,7 +50,33 @@ def check_broker(options: Mapping[str, Any], services: Sequence[Service], observ
     answers = Line(
         "broker", servers, "ok", f"{counted(nodes, 'broker')}, speaks the protocol of Kafka {version} or later"
     )
-    return (answers, *topic_lines(partitions, services, observer_topic))
+    own = (observer_topic, settings.ledger_topic, state_topic(settings.ledger_topic))
+    theirs = (topic for service in services for topic in (service.source_topic, service.target_topic) if topic)
+    copies = {
+        name: min(len(partition["replica_nodes"]) for partition in topics[name])
+        for name in dict.fromkeys((*own, *theirs))
+        if name in topics
+    }
+    counts = {name: len(partitions) for name, partitions in topics.items()}
+    return (answers, *topic_lines(counts, services, observer_topic), *copy_lines(copies, len(nodes)))
+
+
+def copy_lines(copies: Mapping[str, int], brokers: int) -> Iterable[Line]:
+    """Lines about topics that would be gone with one broker although there are more.
+
+    Args:
+        copies: the fewest copies of any of its partitions, by topic.
+        brokers: how many there are.
+    """
+    for topic in (topic for topic, count in copies.items() if count == 1 and brokers >= MANY):
+        yield Line(
+            "topic",
+            topic,
+            "warn",
+            f"a single copy, on a cluster of {brokers} brokers: it is gone when the one that has it is",
+            "set default.replication.factor=3 on the brokers for topics to come, and give this one more copies with "
+            "kafka-reassign-partitions.sh",
+        )
 
 
 def topic_lines(partitions: Mapping[str, int], services: Sequence[Service], observer_topic: str) -> Iterable[Line]:

@@ -44,9 +44,7 @@ def look(context: Context) -> Iterable[Line]:
     """Ask the broker and all devices at the same time."""
     inventory, settings = context.inventory, context.settings
     with ThreadPoolExecutor(1, thread_name_prefix="check") as thread:
-        broker = thread.submit(
-            check_broker, context.admin_options(), inventory.services, settings.observer_consumer_topic
-        )
+        broker = thread.submit(check_broker, context.admin_options(), inventory.services, settings)
         probes = probe(inventory.connections.values(), inventory.known_hosts, settings.ssh_timeout)
         size = f"{counted(inventory.services, 'service')}, {counted(inventory.devices, 'device')}"
         yield Line("inventory", str(inventory.path), "ok", f"{size}; settings valid")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from orchestrator.checks.broker import topic_lines
+from orchestrator.checks.broker import copy_lines, topic_lines
 from orchestrator.checks.devices import code_architectures, device_line
 from orchestrator.checks.line import Line
 from orchestrator.checks.services import service_lines
@@ -189,3 +189,11 @@ def test_a_choice_is_never_guessed(tmp_path: Path, names: list[str]) -> None:
 
     with pytest.raises(click.UsageError, match="name one with -i PATH or in FOGVERSE_INVENTORY"):
         find_inventory(tmp_path)
+
+
+def test_a_topic_with_a_single_copy_is_told_where_there_could_be_more() -> None:
+    """Lost otherwise: the master's memory, with one host of a cluster that was bought to outlive it."""
+    lines = tuple(copy_lines({"observer": 3, "fogverse-ledger": 1}, brokers=3))
+    assert [(line.name, line.state) for line in lines] == [("fogverse-ledger", "warn")]
+    assert "default.replication.factor=3" in lines[0].mend
+    assert tuple(copy_lines({"observer": 1}, brokers=1)) == ()
