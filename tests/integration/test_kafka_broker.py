@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -204,11 +205,19 @@ def test_a_second_run_changes_nothing(site: Site) -> None:
     assert site.pids() == before
 
 
-def test_a_change_rolls_through_the_brokers_and_nobody_notices(site: Site) -> None:
-    """Lost otherwise: messages, or minutes of all services, for one setting."""
-    before = site.pids()
-    mine = site.inventory / "group_vars" / "kafka" / "kafka.yml"
-    mine.write_text(mine.read_text().replace("session.timeout.ms: 1000", "session.timeout.ms: 1500"))
+def test_another_setting_and_release_roll_through_the_brokers_and_nobody_notices(
+    site: Site, jars: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Lost otherwise: messages, or minutes of all services, for one setting or an upgrade."""
+    before, release = site.pids(), site.run("kafka-3", "readlink /opt/kafka/current")
+    mine = site.inventory / "group_vars" / "kafka"
+    settings = (mine / "kafka.yml").read_text()
+    (mine / "kafka.yml").write_text(settings.replace("session.timeout.ms: 1000", "session.timeout.ms: 1500"))
+    tarball = tmp_path_factory.mktemp("dist") / "kafka_2.13-4.3.1.tgz"
+    with tarfile.open(tarball, "w:gz", compresslevel=1) as tar:
+        for jar in jars.glob("*.jar"):
+            tar.add(jar, f"kafka_2.13-4.3.1/libs/{jar.name}")
+    (mine / "lab.yml").write_text((mine / "lab.yml").read_text().replace(str(jars), str(tarball)))
     with Stream(site, "roll").flowing() as stream:
         done = site.play()
     assert all(count > 0 for count in changed(done).values())
@@ -216,6 +225,7 @@ def test_a_change_rolls_through_the_brokers_and_nobody_notices(site: Site) -> No
     assert all(after[name] != before[name] for name in BROKERS)
     assert stream.fewest >= 2, "two brokers were away at once"
     assert "min.session.timeout.ms=1500" in site.run("kafka-3", "sudo cat /etc/kafka/server.properties")
+    assert site.run("kafka-3", "readlink /opt/kafka/current") != release
 
 
 def test_a_broker_that_does_not_come_back_stops_the_roll(site: Site) -> None:
