@@ -81,10 +81,10 @@ def up(
     require_root()
     jars = None if no_kafka else collect(folder / "jars", click.echo)
     place = Lab(folder, build(folder / "base", click.echo, architecture=architecture))
-    there = len(place.brokers())
-    wanted = there if brokers is None else int(brokers)
-    if there and wanted != there:
-        raise LabError(f"Kafka runs on {there} devices of this lab, not on {wanted}: 'orchestrator lab down' first")
+    there = [device.name for device in place.brokers()]
+    wanted = len(there) if brokers is None else int(brokers)
+    if there and wanted != len(there):
+        raise LabError(f"Kafka runs on {', '.join(there)}, and its nodes are for ever: 'orchestrator lab down' first")
     if wanted and architecture not in {None, own()}:
         raise LabError(f"Kafka does not run on emulated {architecture} devices: leave out --brokers or --architecture")
     place.up(devices, cpu, brokers=wanted, say=click.echo)
@@ -94,7 +94,8 @@ def up(
         return
     if wanted:
         log = folder / "kafka.yml.log"
-        click.echo(f"playbooks/kafka.yml lets Kafka run on {wanted} devices, output in {log}")
+        hosts = ", ".join(device.name for device in place.brokers())
+        click.echo(f"playbooks/kafka.yml lets Kafka run on {hosts}, output in {log}")
         prepare_brokers(inventory, log)
     else:
         place.broker(jars).up()
