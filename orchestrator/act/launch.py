@@ -9,16 +9,10 @@ from orchestrator.act.run import RunOutcome
 
 
 class Launch:
-    """One run under way.
+    """One run under way."""
 
-    Args:
-        carry_out: does it.
-        acting: is set when it comes to start instances; before, there is nothing to be seen.
-    """
-
-    def __init__(self, carry_out: Callable[[], RunOutcome], acting: threading.Event) -> None:
+    def __init__(self, carry_out: Callable[[], RunOutcome]) -> None:
         """Begin."""
-        self.acting = acting
         self._outcome: RunOutcome | None = None
         self._error: BaseException | None = None
         self._carry_out = carry_out

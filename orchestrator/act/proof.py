@@ -122,8 +122,7 @@ class Proof:
                 if launch is not None and (outcome := launch.outcome()) is not None:
                     self._confirm(settle(outcome))
                     launch, deadline = None, means.clock.now() + means.proof_deadline_s
-                if launch is None or launch.acting.is_set() or self._earlier is None:
-                    self._look(cluster)
+                self._look(cluster)
                 over = launch is None and means.clock.now() > deadline
                 if self._stages and over:
                     self._give_up(f"within {means.proof_deadline_s:g} s{self._away}", unknown=bool(self._away))

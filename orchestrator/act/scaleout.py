@@ -5,7 +5,6 @@ placed -> ansible-started -> process-alive -> partitions-grown -> member -> part
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from orchestrator.act.known import known
 from orchestrator.act.launch import Launch
 from orchestrator.act.means import Means
 from orchestrator.act.proof import Proof
-from orchestrator.act.run import DECISIVE, RunOutcome, deploy, drain
+from orchestrator.act.run import RunOutcome, deploy, drain
 from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Placement
 from orchestrator.core.service import Service
@@ -75,15 +74,11 @@ class ScaleOut:
             course.tell("placed", f"{instance.device}: {placement.explanation}", instance)
             means.reports.forget(instance)
 
-        acting = threading.Event()
-
         def on_event(event: Mapping[str, Any]) -> None:
             if event.get("event") == "play":
                 course.tell("ansible-started", str(event.get("name") or ""), of=batch)
             elif event.get("event") == "task":
                 course.progress(f"Ansible task: {event.get('name')}")
-                if event.get("name") in DECISIVE:
-                    acting.set()
 
         alive: list[Instance] = []
         failed: list[Instance] = []
@@ -105,7 +100,7 @@ class ScaleOut:
             return alive
 
         request = deploy(batch, means.inventory, known(self._service))
-        launch = Launch(lambda: means.actuator.run(request, means.stop, on_event), acting)
+        launch = Launch(lambda: means.actuator.run(request, means.stop, on_event))
         unproved = Proof(self._service, batch, means, course, self._planned).run(launch, settle)
         for instance, failure in unproved.items():
             if means.stop.is_set():
