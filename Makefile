@@ -47,8 +47,11 @@ collection: setup  ## the roles as an Ansible collection, in dist/
 
 benchmarks: setup  ## all benchmarks; each prints a ratio against a named alternative
 	$(VENV)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[benchmarks,picture]'
+	[ -x .cache/pyinfra/bin/pyinfra ] || python3 -m venv .cache/pyinfra
+	.cache/pyinfra/bin/pip install -q --disable-pip-version-check -r benchmarks/pyinfra.txt
 	$(VENV)/python benchmarks/observer_load.py
 	$(VENV)/python benchmarks/time_to_scale.py
+	$(VENV)/python benchmarks/fleet_deploy.py
 	$(VENV)/python benchmarks/parallel_consumption.py
 	$(VENV)/python benchmarks/reporting_cost.py
 	$(VENV)/python benchmarks/tick.py

@@ -82,6 +82,7 @@ class Cgroup:
         for folder in self._folders:
             with _told(folder):
                 folder.mkdir(parents=True, exist_ok=True)
+        self._weigh()
 
     def entries(self) -> list[Path]:
         """The files that take the process which is to belong to it."""
@@ -159,6 +160,14 @@ class Cgroup:
     @property
     def _folders(self) -> list[Path]:
         return [self._unified, self._cpu] if self.trees.is_hybrid else [self._unified]
+
+    def _weigh(self) -> None:
+        """Let all devices together weigh as much as so many processes of this machine, instead of as one of them."""
+        of_lab = self._cpu.parent
+        devices = sum(1 for folder in of_lab.iterdir() if folder.is_dir())
+        name, each, most = ("cpu.shares", 1024, 262_144) if self.trees.is_hybrid else ("cpu.weight", 100, 10_000)
+        with _told(of_lab):
+            (of_lab / name).write_text(str(min(most, devices * each)))
 
     def _event(self, key: str) -> bool:
         return f"{key} 1" in _content(self._unified / "cgroup.events")

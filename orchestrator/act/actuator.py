@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from orchestrator.act.run import DECISIVE, HostOutcome, PlaybookRun, RunOutcome
+from orchestrator.act.run import HostOutcome, PlaybookRun, RunOutcome
 from orchestrator.ansible.warm import Warm
 from orchestrator.clock import Clock
 from orchestrator.errors import NotLeading
@@ -167,7 +167,7 @@ class _Result:
             case "ok":
                 before = self.hosts.get(event["host"], HostOutcome("ok"))
                 if before.verdict == "ok":
-                    decided = before.decided or event.get("task") in DECISIVE
+                    decided = before.decided or bool(event.get("done"))
                     self.hosts[event["host"]] = HostOutcome("ok", decided=decided)
             case "failed" | "unreachable" as verdict:
                 self.hosts[event["host"]] = HostOutcome(verdict, event.get("task"), event.get("reason", ""))

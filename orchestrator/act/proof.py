@@ -2,21 +2,20 @@
 
 It begins while Ansible still waits for the devices. Partitions are grown only for instances that their group's
 coordinator has let in, since growth cannot be undone, and once for a batch: when that holds for all of it, or
-:data:`GATHER_S` after the first one for those for which it does.
+:data:`GATHER_S` after the first one for those for which it does; after that at most once in so long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from kafka.errors import KafkaError
 
 from orchestrator.act.course import Course, Numbers
-from orchestrator.act.launch import Launch
 from orchestrator.act.means import Means
-from orchestrator.act.run import RunOutcome
+from orchestrator.act.starting import Starting
 from orchestrator.broker.cluster import Cluster
 from orchestrator.core.fleet import Group
 from orchestrator.core.growth import Growth, expected, plan
@@ -28,13 +27,11 @@ from orchestrator.errors import BrokerUnreachable
 LOOK_S = 0.05
 #: How often it is asked whether any message is waiting at all.
 IDLE_LOOK_S = 2.0
-#: How long the first members of a batch wait for the others before partitions are grown.
+#: How long members of a batch wait for more of them before partitions are grown.
 GATHER_S = 5.0
 
 #: starting: Ansible has not said that it runs, nor has it been seen. joining: the group's coordinator has let it in.
 Stage = Literal["starting", "alive", "joining", "member", "owner"]
-#: Takes what Ansible says at its end; returns the instances whose processes run.
-Settle = Callable[[RunOutcome], Collection[Instance]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +88,7 @@ class Proof:
         self._means = means
         self._course = course
         self._stages: dict[Instance, Stage] = dict.fromkeys(instances, "alive")
+        self._until: dict[Instance, float] = {}
         self._failed: dict[Instance, Unproved] = {}
         self._confirmed: set[Instance] = set(instances)
         self._earlier: frozenset[str] | None = None
@@ -99,49 +97,55 @@ class Proof:
         self._idle_look = means.clock.now() + IDLE_LOOK_S
         self._away = ""
 
-    def run(self, launch: Launch | None = None, settle: Settle = lambda _: ()) -> dict[Instance, Unproved]:
+    def run(self, starting: Starting | None = None) -> dict[Instance, Unproved]:
         """Wait for every stage of every instance; each is told as a step.
 
         Args:
-            launch: Ansible's run that starts them; None when it is over and they are alive.
-            settle: is called with its outcome, as soon as there is one.
+            starting: Ansible's run that starts them; None when they are alive.
 
         Returns:
-            The instances that did not get there before the deadline, or before the master was told to stop; those that
-            Ansible could not start are not among them.
+            The instances that did not get there before the deadline, which counts from when each was started, or before
+            the master was told to stop; those that Ansible could not start are not among them.
+
+        Raises:
+            NotLeading: another master leads, so that nothing was started.
         """
         means, cluster = self._means, self._means.open_cluster()
-        if launch is not None:
+        if starting is not None:
             self._stages = dict.fromkeys(self._stages, "starting")
             self._confirmed = set()
-        deadline = means.clock.now() + means.proof_deadline_s
+        self._until = dict.fromkeys(self._confirmed, means.clock.now() + means.proof_deadline_s)
         try:
-            while self._stages or launch is not None:
-                if launch is not None and means.stop.is_set():
-                    launch.wait()
-                if launch is not None and (outcome := launch.outcome()) is not None:
-                    self._confirm(settle(outcome))
-                    launch, deadline = None, means.clock.now() + means.proof_deadline_s
-                self._look(cluster)
-                over = launch is None and means.clock.now() > deadline
-                if self._stages and over:
-                    self._give_up(f"within {means.proof_deadline_s:g} s{self._away}", unknown=bool(self._away))
-                elif (self._stages or launch) and means.clock.wait(means.stop, LOOK_S) and launch is None:
-                    self._give_up("before the master was told to stop", unknown=True)
+            while True:
+                awaited = starting is not None and self._hear(starting)
+                if not self._stages and not awaited:
+                    break
+                if starting is None or starting.acting or self._earlier is None:
+                    self._look(cluster)
+                now = means.clock.now()
+                overdue = [instance for instance in self._stages if now > self._until.get(instance, now)]
+                self._give_up(overdue, f"within {means.proof_deadline_s:g} s{self._away}", unknown=bool(self._away))
+                if self._stages or awaited:
+                    means.clock.wait(starting.news if starting is not None and awaited else means.stop, LOOK_S)
+                if means.stop.is_set():
+                    left = [instance for instance in self._stages if instance in self._confirmed]
+                    self._give_up(left, "before the master was told to stop", unknown=True)
+                    break
         finally:
             cluster.close()
-            if launch is not None:
-                launch.wait()
         return self._failed
 
-    def _confirm(self, alive: Collection[Instance]) -> None:
-        """Ansible has ended: what it did not start is none of this proof's business any more."""
-        self._confirmed = set(alive)
-        self._stages = {
-            instance: "alive" if stage == "starting" else stage
-            for instance, stage in self._stages.items()
-            if instance in self._confirmed
-        }
+    def _hear(self, starting: Starting) -> bool:
+        """Take in what became of starts meanwhile; whether some are still under way."""
+        until = self._means.clock.now() + self._means.proof_deadline_s
+        for instance in starting.take():
+            self._confirmed.add(instance)
+            self._until[instance] = until
+            if self._stages.get(instance) == "starting":
+                self._stages[instance] = "alive"
+        for instance in starting.failed:
+            self._stages.pop(instance, None)
+        return bool(starting.awaited)
 
     def _look(self, cluster: Cluster) -> None:
         service, now = self._service, self._means.clock.now()
@@ -168,14 +172,14 @@ class Proof:
             words = f"it asks to join {self._service.group_id}"
             self._course.tell("process-alive", words, instance)
         if before in ("starting", "alive") and stage not in ("starting", "alive"):
-            self._joined_at = self._joined_at or self._means.clock.now()
+            self._joined_at = self._means.clock.now() if self._joined_at is None else self._joined_at
         if stage in ("member", "owner") and before not in ("member", "owner"):
             self._course.tell("member", f"joined {self._service.group_id}", instance)
 
     def _grow(self, cluster: Cluster, group: Group, now: float) -> None:
         members = [instance for instance, stage in self._stages.items() if stage in ("joining", "member")]
         waiting = any(stage in ("starting", "alive") for stage in self._stages.values())
-        if not members or (waiting and now - (self._joined_at or now) < GATHER_S):
+        if not members or (waiting and (self._joined_at is None or now - self._joined_at < GATHER_S)):
             return
         unsettled = not group.stable
         if unsettled:
@@ -191,6 +195,7 @@ class Proof:
                 words = f"{growth.topic}: {growth.before} -> {after}: {growth.reason}"
                 numbers: Numbers = {"topic": growth.topic, "before": growth.before, "after": after}
                 self._course.tell("partitions-grown", words, numbers=numbers, of=members)
+                self._joined_at = now
         refused = [growth for growth in growths if growth.refused is not None and not unsettled]
         owners = [instance for instance, stage in self._stages.items() if stage == "owner"]
         for instance in unlucky(refused, members, owners):
@@ -224,7 +229,7 @@ class Proof:
         del self._stages[instance]
         self._failed[instance] = failure
 
-    def _give_up(self, when: str, *, unknown: bool) -> None:
+    def _give_up(self, instances: Collection[Instance], when: str, *, unknown: bool) -> None:
         topic = self._service.source_topic
         words = {
             "starting": f"did not join group {self._service.group_id}",
@@ -233,7 +238,8 @@ class Proof:
             "member": f"was given no partition of {topic}",
             "owner": f"owns a partition of {topic} but finished no message, though some wait,",
         }
-        for instance, stage in list(self._stages.items()):
+        for instance in instances:
+            stage = self._stages[instance]
             # a member without a partition is its group's affair, not its device's
             blame = stage not in ("joining", "member") and not unknown
             self._fail(instance, Unproved(f"{words[stage]} {when}", blame=blame, unknown=unknown))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any, Literal
 from orchestrator.core.instance import Instance
 
 Verdict = Literal["ok", "failed", "unreachable"]
-#: The tasks that start or stop instances: a host that is past its own has done what was asked of it.
+#: The tasks that start or stop instances: what a host says about an instance then is the result.
 DECISIVE = ("Start the instances", "Drain the instances")
+_INSTANCE = "instance "
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class HostOutcome:
         verdict: ok, failed (a task failed) or unreachable (SSH did not get through).
         task: the task that ended it; None when ok.
         reason: the first useful line of the error; empty when ok.
-        decided: whether one of the tasks that start or stop instances went well on it.
+        decided: whether the host said of every instance that one of those tasks was about that it is done.
     """
 
     verdict: Verdict
@@ -119,3 +121,18 @@ class RunOutcome:
         if found is not None and (self.error is None or found.decided or found.verdict != "ok"):
             return found
         return HostOutcome("failed", None, self.error or "Ansible did not run on this host: is it in the inventory?")
+
+
+def done_in(task: str | None, result: Any) -> list[str]:
+    """The instances that a device has started, or stopped, by what it said; none when something was missing there.
+
+    Args:
+        task: name; only the tasks that start or stop instances say anything.
+        result: the task's. Its output has a line ``instance {"instance": "analyzer@pi-1.1", "failed": false, ...}`` for
+            each, as the role's scripts print it.
+    """
+    if task not in DECISIVE or not isinstance(result, Mapping):
+        return []
+    lines = str(result.get("stdout") or "").splitlines()
+    said = [json.loads(line.removeprefix(_INSTANCE)) for line in lines if line.startswith(_INSTANCE)]
+    return [] if any(one["failed"] for one in said) else [str(one["instance"]) for one in said]

@@ -5,15 +5,14 @@ placed -> ansible-started -> process-alive -> partitions-grown -> member -> part
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection
 
 from orchestrator.act.course import Course
 from orchestrator.act.known import known
-from orchestrator.act.launch import Launch
 from orchestrator.act.means import Means
 from orchestrator.act.proof import Proof
-from orchestrator.act.run import RunOutcome, deploy, drain
+from orchestrator.act.run import deploy, drain
+from orchestrator.act.starting import Starting
 from orchestrator.core.instance import Instance
 from orchestrator.core.placement import Placement
 from orchestrator.core.service import Service
@@ -22,7 +21,10 @@ Choose = Callable[[int], Placement]
 
 
 class ScaleOut:
-    """Starts instances of a service, in one Ansible run; for those that fail other devices are tried."""
+    """Starts instances of a service, in one Ansible run; for those that fail other devices are tried.
+
+    Each is proved as soon as its own device has started it; a device that is slow, hangs or is gone delays no other.
+    """
 
     def __init__(self, service: Service, decided_at: float, means: Means, planned: int = 0) -> None:
         """Prepare.
@@ -73,36 +75,18 @@ class ScaleOut:
         for instance in batch:
             course.tell("placed", f"{instance.device}: {placement.explanation}", instance)
             means.reports.forget(instance)
-
-        def on_event(event: Mapping[str, Any]) -> None:
-            if event.get("event") == "play":
-                course.tell("ansible-started", str(event.get("name") or ""), of=batch)
-            elif event.get("event") == "task":
-                course.progress(f"Ansible task: {event.get('name')}")
-
-        alive: list[Instance] = []
-        failed: list[Instance] = []
-
-        def settle(outcome: RunOutcome) -> list[Instance]:
-            for instance in batch:
-                host = outcome.of(instance.device)
-                if means.stop.is_set() and outcome.error is not None:
-                    course.tell("interrupted", f"{outcome.error}; the next start finds out what runs", instance)
-                elif host.verdict == "ok":
-                    if "process-alive" not in course.parts(instance):
-                        words = f"unit {instance.unit} runs"
-                        course.tell("process-alive", words, instance, at=outcome.ended_at)
-                    alive.append(instance)
-                else:
-                    self._fail(instance, host.words, blame=True)
-                    if host.verdict == "failed":
-                        failed.append(instance)
-            return alive
-
         request = deploy(batch, means.inventory, known(self._service))
-        launch = Launch(lambda: means.actuator.run(request, means.stop, on_event))
-        unproved = Proof(self._service, batch, means, course, self._planned).run(launch, settle)
+        with Starting(batch, request, means, course, lambda one, why: self._fail(one, why, blame=True)) as starting:
+            unproved = Proof(self._service, batch, means, course, self._planned).run(starting)
+            unknown = starting.awaited
+            for instance in unknown:
+                words = starting.outcome().error or "the master is stopping"
+                course.tell("interrupted", f"{words}; the next start finds out what runs", instance)
+        failed = [instance for instance, host in starting.failed.items() if host.verdict == "failed"]
+        gone = {*unknown, *starting.failed}
         for instance, failure in unproved.items():
+            if instance in gone:
+                continue
             if means.stop.is_set():
                 course.tell("interrupted", f"{failure.reason}; it keeps running", instance)
             elif failure.unknown:  # neither undone nor repeated: it is looked after when the broker is back
@@ -111,7 +95,7 @@ class ScaleOut:
                 self._fail(instance, failure.reason, blame=failure.blame)
                 failed.append(instance)
         self._compensate(failed)
-        return [instance for instance in alive if instance not in failed]
+        return [instance for instance in batch if instance not in {*gone, *failed}]
 
     def _compensate(self, failed: Collection[Instance]) -> None:
         if not failed:

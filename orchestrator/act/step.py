@@ -11,6 +11,7 @@ StepName = Literal[
     "no-device",  # no device fits, or none is left
     "ansible-started",  # Ansible began its first play
     "process-alive",  # the unit runs, or the instance asks to join its group
+    "late",  # most of its batch run, and do not wait for it
     "member",  # the group lists the instance
     "partitions-grown",  # the topic has a partition for it
     "partition-owned",  # it owns one

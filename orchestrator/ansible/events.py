@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.act.run import done_in
+
 #: Fields of a failed task's result that may hold the reason, most telling first.
 _REASONS = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "exception", "reason")
 _LONGEST_REASON = 400
@@ -74,7 +76,8 @@ class Events:
     def _success(self, data: dict[str, Any]) -> None:
         host, task, result = data.get("host"), data.get("task"), data.get("res")
         found = result if isinstance(result, dict) else {}
-        self.emit(event="ok", host=host, task=task, duration=data.get("duration"), changed=bool(found.get("changed")))
+        changed, done = bool(found.get("changed")), done_in(task, result)
+        self.emit(event="ok", host=host, task=task, duration=data.get("duration"), changed=changed, done=done)
         values = {name: value for name, value in found.items() if name.startswith(_REPORTED)}
         if self.followed and task == _REPORT and values:
             self.emit(event="report", host=host, values=values)

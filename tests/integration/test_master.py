@@ -62,9 +62,9 @@ class Fleet:
         command = [str(PROGRAMS / "orchestrator"), "-i", str(self.inventory), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=check, timeout=90, cwd=PROJECT)
 
-    def playbook(self, name: str, *arguments: str) -> str:
+    def playbook(self, name: str, *arguments: str, timeout_s: float = 120) -> str:
         command = [str(PROGRAMS / "ansible-playbook"), "-i", str(self.inventory), f"playbooks/{name}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=PROJECT)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s, cwd=PROJECT)
         assert done.returncode == 0, done.stdout[-3000:]
         return done.stdout
 

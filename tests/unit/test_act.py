@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.act.actuator import _Result
 from orchestrator.act.known import known
-from orchestrator.act.run import HostOutcome, RunOutcome, deploy, drain
+from orchestrator.act.run import HostOutcome, RunOutcome, deploy, done_in, drain
 from orchestrator.ansible.events import reason_of
 from orchestrator.ansible.shared import is_shared_connection
 from orchestrator.core.instance import Instance
@@ -117,7 +117,7 @@ def test_a_broken_off_run_counts_as_failed_on_every_host_it_did_not_fail_on() ->
 def test_a_host_that_hangs_does_not_fail_those_that_were_done() -> None:
     """Lost otherwise: a batch of which every instance is stopped again because of one bad card."""
     result = _taken(
-        {"event": "ok", "host": "pi-1", "task": "Start the instances"},
+        {"event": "ok", "host": "pi-1", "task": "Start the instances", "done": ["analyzer@pi-1.1"]},
         {"event": "ok", "host": "pi-2", "task": "Check the request"},
     )
     outcome = RunOutcome(result.hosts, 5.0, "deadline")
@@ -128,3 +128,17 @@ def test_a_host_that_hangs_does_not_fail_those_that_were_done() -> None:
 def test_a_host_that_ansible_never_got_to_has_failed() -> None:
     """Lost otherwise: a typing mistake in the limit taken for success."""
     assert "is it in the inventory" in RunOutcome({}, 5.0).of("pi-9").reason
+
+
+@pytest.mark.parametrize(
+    ("task", "output", "done"),
+    [
+        ("Start the instances", 'instance {"instance": "a@pi-1.1", "failed": false}\n', ["a@pi-1.1"]),
+        ("Start the instances", "cold release 1 is not the current one\n", []),
+        ("Start the instances", 'instance {"instance": "a@pi-1.1", "failed": true}\njournal boom\n', []),
+        ("Ask the device", 'instance {"instance": "a@pi-1.1", "failed": false}\n', []),
+    ],
+)
+def test_only_what_a_device_says_of_its_instances_counts_as_started(task: str, output: str, done: list[str]) -> None:
+    """Lost otherwise: a device that still has to be prepared, or whose unit has failed, taken for one that runs."""
+    assert done_in(task, {"stdout": output}) == done

@@ -76,3 +76,11 @@ def test_a_group_that_is_gone_counts_as_a_device_that_is_off(tmp_path: Path) -> 
     group.kill()
     with pytest.raises(LabError, match="the device is off"):
         group.limit_cpu(25)
+
+
+def test_many_devices_weigh_as_many_processes(tmp_path: Path) -> None:
+    """Lost otherwise: thirty devices that share what one process of this machine gets, and miss every time-out."""
+    trees = Trees.detect(hybrid_tree(tmp_path))
+    for number in (1, 2, 3):
+        Cgroup(trees, f"fv-123456/pi-{number}").create()
+    assert (tmp_path / "cpu/fv-123456/cpu.shares").read_text() == "3072"
