@@ -40,12 +40,14 @@ class Artifact:
         tarball: absolute path of the archive of the folder's files; None for a wheel.
         requirements: absolute path of the folder's requirements.txt; None when there is none.
         wheel: absolute path of the wheel, when the artifact is one; None for a folder.
+        megabytes: size of its files, unpacked, in units of 10^6 bytes.
     """
 
     checksum: str
     tarball: str | None
     requirements: str | None
     wheel: str | None
+    megabytes: float
 
 
 def checksum(artifact: Path) -> str:
@@ -68,8 +70,9 @@ def pack(artifact: Path, into: Path) -> Artifact:
     """
     members = list(_members(artifact))
     digest = content_checksum(iter(members))
+    megabytes = round(sum(path.stat().st_size for _, path in members) / 1e6, 1)
     if artifact.suffix == ".whl":
-        return Artifact(digest, tarball=None, requirements=None, wheel=str(artifact.resolve()))
+        return Artifact(digest, tarball=None, requirements=None, wheel=str(artifact.resolve()), megabytes=megabytes)
     tarball = into.resolve() / f"{digest}.tar.gz"
     if not _holds(tarball, digest):
         write_tarball(members, tarball)
@@ -79,6 +82,7 @@ def pack(artifact: Path, into: Path) -> Artifact:
         tarball=str(tarball),
         requirements=str(requirements.resolve()) if requirements.is_file() else None,
         wheel=None,
+        megabytes=megabytes,
     )
 
 

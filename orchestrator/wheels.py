@@ -18,9 +18,11 @@ import os
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -44,6 +46,7 @@ class Bundle:
         tarball: absolute path of the archive: the wheels, pip's own wheel and ``install.txt``.
         wheels: their file names, sorted; pip's own included.
         megabytes: size of the archive, in units of 10^6 bytes.
+        unpacked: size of what is in the wheels, in the same units.
         cached: True when nothing had to be fetched or built.
     """
 
@@ -52,6 +55,7 @@ class Bundle:
     tarball: str
     wheels: tuple[str, ...]
     megabytes: float
+    unpacked: float
     cached: bool
 
 
@@ -106,12 +110,13 @@ def collect(request: Request, into: Path) -> Bundle:
     with _alone(into / f".{checksum}.lock"):
         if found := _cached(checksum, tarball):
             return found
-        wheels = _fetch(request, tarball)
+        wheels, size = _fetch(request, tarball)
         listing = _listing(tarball)
         partial = listing.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps({"sha256": _digest(tarball), "wheels": wheels}))
+        noted = {"sha256": _digest(tarball), "wheels": wheels, "unpacked": size}
+        partial.write_text(json.dumps(noted))
         partial.replace(listing)
-        return _bundle(checksum, tarball, wheels, _digest(tarball), cached=False)
+        return _bundle(checksum, tarball, noted, _digest(tarball), cached=False)
 
 
 def _cached(checksum: str, tarball: Path) -> Bundle | None:
@@ -120,16 +125,22 @@ def _cached(checksum: str, tarball: Path) -> Bundle | None:
         noted = json.loads(_listing(tarball).read_text())
         digest = _digest(tarball)
         if noted["sha256"] == digest:
-            return _bundle(checksum, tarball, noted["wheels"], digest, cached=True)
+            return _bundle(checksum, tarball, noted, digest, cached=True)
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
     return None
 
 
-def _bundle(checksum: str, tarball: Path, wheels: list[str], digest: str, *, cached: bool) -> Bundle:
+def _bundle(checksum: str, tarball: Path, noted: dict[str, Any], digest: str, *, cached: bool) -> Bundle:
     content = digest[: artifact.CHECKSUM_DIGITS]
     megabytes = round(tarball.stat().st_size / 1e6, 1)
-    return Bundle(checksum, content, str(tarball), tuple(wheels), megabytes, cached)
+    unpacked = round(int(noted["unpacked"]) / 1e6, 1)
+    return Bundle(checksum, content, str(tarball), tuple(noted["wheels"]), megabytes, unpacked, cached)
+
+
+def _unpacked(wheel: Path) -> int:
+    with zipfile.ZipFile(wheel) as archive:
+        return sum(member.file_size for member in archive.infolist())
 
 
 def _listing(tarball: Path) -> Path:
@@ -141,8 +152,8 @@ def _digest(tarball: Path) -> str:
         return hashlib.file_digest(archive, "sha256").hexdigest()
 
 
-def _fetch(request: Request, tarball: Path) -> list[str]:
-    """Let pip do the work in a temporary folder, then write the archive. Returns the wheels' names."""
+def _fetch(request: Request, tarball: Path) -> tuple[list[str], int]:
+    """Let pip do the work in a temporary folder, then write the archive. Returns the wheels and their bytes."""
     lines = [line for file in request.requirements for line in conditions.read_requirements(file)]
     with tempfile.TemporaryDirectory(prefix=".collect-", dir=tarball.parent) as scratch:
         folder = Path(scratch)
@@ -160,7 +171,8 @@ def _fetch(request: Request, tarball: Path) -> list[str]:
         install = [*(f"./{wheel.name}" for wheel in local), *lines]
         (folder / INSTALL_LIST).write_text("".join(f"{line}\n" for line in install))
         artifact.write_tarball(artifact.folder_members(folder), tarball)
-        return sorted(path.name for path in folder.glob("*.whl"))
+        wheels = sorted(folder.glob("*.whl"))
+        return [wheel.name for wheel in wheels], sum(map(_unpacked, wheels))
 
 
 def _download(request: Request, folder: Path, local: list[Path], wanted: list[Requirement]) -> None:

@@ -244,9 +244,7 @@ def topics_with_secrets(fleet: Guarded) -> set[str]:
     with entered(fleet.lab.hub_netns):
         records = {topic: tail(options, topic) for topic in ("observer", "fogverse-ledger", "fogverse-ledger-state")}
     assert all(records.values()), "each has records"
-    return {
-        topic for topic, found in records.items() for record in found if fleet.seen((record.value or b"").decode())
-    }
+    return {topic for topic, found in records.items() for record in found if fleet.seen((record.value or b"").decode())}
 
 
 def test_nothing_on_the_device_holds_a_secret_but_the_files_of_its_unit(fleet: Guarded) -> None:

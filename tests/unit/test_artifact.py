@@ -162,6 +162,7 @@ def test_playbooks_get_one_json_object(folder: Path, tmp_path: Path, capsys: pyt
         "tarball": str(tmp_path / f"{artifact.checksum(folder)}.tar.gz"),
         "requirements": str(folder / "requirements.txt"),
         "wheel": None,
+        "megabytes": 0.0,
     }
 
 

@@ -93,7 +93,7 @@ def test_the_status_shows_partitions_rate_and_work(systemd: Systemd, told: Told)
     told.beats(1)
     told.beats(5, Reading(1.0, 12, 12, 0, 0.9, 3, 5.0, stuck=("in[0]@7",)))
     status = [text for text in systemd.heard() if text.startswith("STATUS=")]
-    assert status[-1] == "STATUS=owns 2 partitions, 12.0 messages/s, 3 in flight; stuck: in[0]@7"
+    assert status[-1] == "STATUS=owns 2 partitions, 12.0 messages/s, 3 in flight, 60 done, 0 failed; stuck: in[0]@7"
     assert len(status) == 2, "one in five seconds: a device's systemd has more to do"
 
 

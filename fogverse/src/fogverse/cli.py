@@ -145,7 +145,9 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     guarded = command.add_argument_group(
         "security, named as kafka-python names them",
         "Passwords have no flag, since flags are seen by every user of the device: "
-        + ", ".join(f"{security.PREFIX}{name.upper()} or {security.in_file(name)}" for name in sorted(security.SECRETS)),
+        + ", ".join(
+            f"{security.PREFIX}{name.upper()} or {security.in_file(name)}" for name in sorted(security.SECRETS)
+        ),
     )
     for name, meaning in security.MEANINGS.items():
         if name not in security.SECRETS:

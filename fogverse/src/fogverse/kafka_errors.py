@@ -96,5 +96,7 @@ def passing(error: KafkaError) -> str:
 def refused(who: str, error: KafkaError) -> str:
     """What the log says about an error after which there is no use in trying."""
     if is_distrust(error):
-        return f"the {who} and the broker do not trust each other's certificates, see FOGVERSE_KAFKA_SSL_*: {error.str()}"
+        return (
+            f"the {who} and the broker do not trust each other's certificates, see FOGVERSE_KAFKA_SSL_*: {error.str()}"
+        )
     return f"the broker refuses the {who}: {error.str()}"

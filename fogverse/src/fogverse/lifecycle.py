@@ -54,7 +54,7 @@ class Lifecycle:
         self._silent_s = 0.0
         self._seen = clock()
         self._pinged = self._reported = float("-inf")
-        self._finished = 0
+        self._finished = self._done = self._failed = 0
         self._since = clock()
         self._owned = 0
         self._member = self._leaving = False
@@ -113,6 +113,8 @@ class Lifecycle:
             return
         now = self._clock()
         self._finished += reading.consumed
+        self._done += reading.consumed
+        self._failed += reading.failed
         if self._stopping.requested:
             self.stops()
         elif self._member and now - self._reported >= STATUS_S:
@@ -120,7 +122,8 @@ class Lifecycle:
             self._finished, self._since, self._reported = 0, now, now
             stuck = f"; stuck: {', '.join(reading.stuck)}" if reading.stuck else ""
             self._send(
-                f"STATUS=owns {_partitions(self._owned)}, {rate:.1f} messages/s, {reading.in_flight} in flight{stuck}"
+                f"STATUS=owns {_partitions(self._owned)}, {rate:.1f} messages/s, {reading.in_flight} in flight, "
+                f"{self._done} done, {self._failed} failed{stuck}"
             )
         # A beat early rather than one late: beats come once a second, and not to the millisecond.
         if self._every_s is not None and now - self._pinged >= self._every_s - 1 and self._alive(now):

@@ -126,7 +126,8 @@ def _contradictions(security: Security) -> list[str]:
         problems += [
             f"{PREFIX}{name.upper()} is missing: {protocol} needs it"
             + (f", or {in_file(name)}" if name in SECRETS else "")
-            for name in sasl if not getattr(security, name)
+            for name in sasl
+            if not getattr(security, name)
         ]
         if security.sasl_mechanism and security.sasl_mechanism not in MECHANISMS:
             problems.append(

@@ -1,0 +1,5 @@
+"""A release that cannot be imported."""
+
+import nothing_of_that_name  # noqa: F401
+
+process = bytes
