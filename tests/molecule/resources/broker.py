@@ -3,6 +3,7 @@
 broker.py LAB create TOPIC...       make topics of two partitions; prints those that were not there
 broker.py LAB members GROUP         prints the members of a group, a line each, sorted
 broker.py LAB send TOPIC COUNT      produces numbered messages
+broker.py LAB trickle TOPIC FILE    produces five messages a second until the file is gone, for five minutes at most
 broker.py LAB left GROUP TOPIC      prints the lag of a group, once it is none or after half a minute
 broker.py LAB outputs TOPIC         prints how many messages a topic has, and how many of them are different
 """
@@ -46,6 +47,16 @@ def send(servers: str, topic: str, count: str) -> None:
         producer.produce(topic, str(number))
     if left := producer.flush(TIMEOUT_S):
         sys.exit(f"{left} messages were not acknowledged")
+
+
+def trickle(servers: str, topic: str, file: str) -> None:
+    """Produce a little, all the time."""
+    producer = Producer({"bootstrap.servers": servers, "sticky.partitioning.linger.ms": 0})
+    deadline = time.monotonic() + 300
+    while Path(file).exists() and time.monotonic() < deadline:
+        producer.produce(topic, "a little")
+        producer.poll(0.2)
+    producer.flush(TIMEOUT_S)
 
 
 def left(servers: str, group: str, topic: str) -> None:
@@ -99,6 +110,8 @@ if __name__ == "__main__":
                 members(lab.bootstrap, *arguments)
             case "send":
                 send(lab.bootstrap, *arguments)
+            case "trickle":
+                trickle(lab.bootstrap, *arguments)
             case "left":
                 left(lab.bootstrap, *arguments)
             case "outputs":
