@@ -13,6 +13,7 @@ from pathlib import Path
 from lab import files, supervisor
 from lab.base import USER, require_base
 from lab.cgroup import Cgroup, Trees
+from lab.commands import run
 from lab.daemon import Daemon
 from lab.errors import LabError
 from lab.java import java_folders
@@ -20,7 +21,11 @@ from lab.keys import generate
 from lab.mounts import mount_overlay, mounts
 from lab.network import HUB_ADDRESS, Network, Port, parts
 from lab.record import DeviceStatus, Record, State
+from orchestrator.project import PROJECT
 
+#: The user of Ansible and of the master: it may do by sudo what the docs' file of sudoers names.
+AUTOMATION = "orchestrator"
+_SUDOERS = PROJECT / "roles" / "fogverse_device" / "files" / "sudoers"
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
 _BOOT_S = 20.0
 _STOP_S = 10.0
@@ -194,12 +199,16 @@ class Device:
         files.write(self.root / "etc/hostname", f"{self.name}\n")
         files.write(self.root / "etc/hosts", hosts)  # without its own name each sudo takes 20 s
         generate(self.root / _HOST_KEY, self.name)
-        home = self.root / "home" / USER
-        owner = home.stat()
-        files.write(home / ".ssh/authorized_keys", public_key, mode=0o600)
-        (home / ".ssh").chmod(0o700)
-        for path in (home / ".ssh", home / ".ssh/authorized_keys"):
-            os.chown(path, owner.st_uid, owner.st_gid)
+        sudoers = _SUDOERS.read_text(encoding="utf-8")
+        files.write(self.root / "etc/sudoers.d" / AUTOMATION, sudoers, mode=0o440)
+        run(["chroot", str(self.root), "useradd", "--create-home", "--shell", "/bin/sh", AUTOMATION])
+        for user in (USER, AUTOMATION):
+            home = self.root / "home" / user
+            owner = home.stat()
+            files.write(home / ".ssh/authorized_keys", public_key, mode=0o600)
+            (home / ".ssh").chmod(0o700)
+            for path in (home / ".ssh", home / ".ssh/authorized_keys"):
+                os.chown(path, owner.st_uid, owner.st_gid)
 
     def _boot_plan(self) -> dict[str, object]:
         machine = self.port.netns

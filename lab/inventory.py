@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from lab import files
-from lab.base import USER
+from lab.device import AUTOMATION
 from lab.errors import LabError
 from lab.fleet import Lab
 from lab.java import java_home
@@ -62,7 +62,7 @@ def _hosts(lab: Lab) -> dict[str, Any]:
 def _variables(lab: Lab) -> dict[str, Any]:
     keys = lab.keys
     return {
-        "ansible_user": USER,
+        "ansible_user": AUTOMATION,
         "ansible_ssh_private_key_file": str(keys.private),
         # Quoted twice: Ansible splits the line, then ssh splits the value.
         "ansible_ssh_common_args": "-o 'UserKnownHostsFile=\"{{ fogverse_known_hosts }}\"' "

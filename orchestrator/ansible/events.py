@@ -14,6 +14,7 @@ _REASONS = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "except
 _LONGEST_REASON = 400
 #: The task with which each playbook tells what it has done, and how the names of its structures begin.
 _REPORT, _REPORTED = "Report", "fogverse_"
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -30,6 +31,23 @@ def reason_of(result: Any) -> str:
             chosen = lines if name == "msg" else lines[-1:]
             return " | ".join(chosen)[:_LONGEST_REASON]
     return "Ansible gave no reason"
+
+
+def of_host_key(host: str, said: str) -> str:
+    """What ssh's words about a device's host key mean, with the mend; empty when they are about something else.
+
+    Source: ``check_host_key`` of OpenSSH's sshconnect.c.
+    """
+    enroll = f"orchestrator device enroll {host}"
+    if "HOST IDENTIFICATION HAS CHANGED" in said:
+        now = f" (now {found[0]})" if (found := _FINGERPRINT.search(said)) else ""
+        return (
+            f"host key CHANGED{now}: if the device was set up anew, run: {enroll}, which says how to forget the old "
+            "key; if it was not, somebody may be in between"
+        )
+    if "Host key verification failed" in said:
+        return f"host key unknown: compare it on the device's console, then run: {enroll}"
+    return ""
 
 
 class Events:
@@ -83,4 +101,7 @@ class Events:
             self.emit(event="report", host=host, values=values)
 
     def _failure(self, verdict: str, data: dict[str, Any]) -> None:
-        self.emit(event=verdict, host=data.get("host"), task=data.get("task"), reason=reason_of(data.get("res")))
+        host, result = str(data.get("host")), data.get("res")
+        said = str(result.get("msg")) if verdict == "unreachable" and isinstance(result, dict) else ""
+        reason = of_host_key(host, said) or reason_of(result)
+        self.emit(event=verdict, host=host, task=data.get("task"), reason=reason)

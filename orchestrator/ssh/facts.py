@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestrator.core.instance import Instance
 
 #: Plain sh, no Python: on a Pi an interpreter's start costs more than all of this. The clock comes first, so that
-#: the time of the answer's first byte bounds when it was read.
+#: the time of the answer's first byte bounds when it was read. What is asked of sudo is what Ansible will ask of it.
 SCRIPT = r"""
 export LC_ALL=C
 echo "clock=$(date +%s.%N)"
@@ -24,7 +24,8 @@ folder=/opt; [ -d "$folder" ] || folder=/
 echo "disk_kb=$(df -Pk "$folder" | tail -n 1 | awk '{print $4}')"
 python=$(readlink -f "$(command -v /usr/bin/python3 || command -v python3)" 2>/dev/null)
 case "$python" in *python3.*) echo "python=${python##*python}" ;; ?*) echo "python=$("$python" -V)" ;; esac
-if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo sudo=yes; else echo sudo=no; fi
+if [ "$(id -u)" = 0 ] || sudo -n /bin/sh -c 'echo BECOME-SUCCESS-probe' >/dev/null 2>&1; then
+  echo sudo=yes; else echo sudo=no; fi
 systemctl list-units 'fogverse-*@*.service' --all --plain --no-legend --no-pager 2>/dev/null |
   while read -r line; do echo "unit=$line"; done
 """
@@ -70,7 +71,7 @@ class Facts:
         mem_available_mb: memory that can be used without swapping.
         disk_free_mb: free space of the file system of ``/opt``.
         python: version of ``python3``, e.g. ``3.11``.
-        sudo: whether the user is root, or sudo asks for no password.
+        sudo: whether the user is root, or may become it as Ansible does, without a password.
         units: the units of ours.
     """
 

@@ -100,7 +100,7 @@ def test_a_device_that_is_well_shows_its_figures() -> None:
     ("change", "state", "text", "mend"),
     [
         ({"reachable": False, "reason": "SSH: no route to 192.0.2.1"}, "fail", "no route", ""),
-        ({"sudo": False}, "fail", "sudo asks for a password", "/etc/sudoers.d/pi"),
+        ({"sudo": False}, "fail", "sudo asks pi for a password", "/etc/sudoers.d/pi"),
         ({"python": None}, "fail", "python3 is missing", "apt install python3"),
         ({"python": "3.9"}, "fail", "Python 3.9 is older than 3.11", "3.11"),
         ({"arch": "armv7l"}, "fail", "no build for armv7l", "64-bit"),
