@@ -55,7 +55,8 @@ class Guard:
         Args:
             port: of the controller, which has no users: it listens on the loopback address only.
         """
-        secret = self.passwords[SUPER_USER]
+        listener = f"listener.name.sasl_ssl.{MECHANISM.lower()}.sasl.jaas.config"
+        user = f'username="{SUPER_USER}" password="{self.passwords[SUPER_USER]}"'
         return {
             "controller": f"127.0.0.1:{port}",
             "protocol": "SASL_SSL",
@@ -65,8 +66,7 @@ class Guard:
                     f"ssl.keystore.location={self._store}",
                     f"sasl.enabled.mechanisms={MECHANISM}",
                     f"sasl.mechanism.inter.broker.protocol={MECHANISM}",
-                    f"listener.name.sasl_ssl.{MECHANISM.lower()}.sasl.jaas.config={_MODULE} required "
-                    f'username="{SUPER_USER}" password="{secret}";',
+                    f"{listener}={_MODULE} required {user};",
                     "ssl.truststore.type=PEM",
                     f"ssl.truststore.location={self.authority}",
                     "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -77,7 +77,7 @@ class Guard:
         }
 
     def format_options(self) -> list[str]:
-        """Options of ``StorageTool format`` that make the users. They hold passwords, for a moment, on a command line."""
+        """Options of ``StorageTool format`` that make the users; a command line shows the passwords for a moment."""
         users = (f"{MECHANISM}=[name={name},password={password}]" for name, password in self.passwords.items())
         return [option for user in users for option in ("--add-scram", user)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import subprocess
 import threading
@@ -134,8 +133,9 @@ def furnish(folder: Path, guard: Guard, inventory: Path, bootstrap: str) -> None
         check=True, capture_output=True,
     )  # fmt: skip
     service = {
-        "source_topic": "analyze", "target_topic": "client", "group_id": "analyzer", "artifact": str(folder / "artifact"),
-        "entrypoint": "stage:process", "hosts": "fog", "min_instances": 1, "max_instances": 1,
+        "source_topic": "analyze", "target_topic": "client", "group_id": "analyzer",
+        "artifact": str(folder / "artifact"), "entrypoint": "stage:process", "hosts": "fog",
+        "min_instances": 1, "max_instances": 1,
     }  # fmt: skip
     of_all = {
         "bootstrap_servers": bootstrap, **guard.client_options("master"),
@@ -357,7 +357,9 @@ def test_a_changed_host_key_is_refused_everywhere_until_it_is_enrolled(fleet: Gu
     assert "host key CHANGED" in outcome.words
     assert "orchestrator device enroll pi-1" in outcome.words
     assert fleet.lab.keys.known_hosts.read_text() == known, "nothing was trusted by itself"
-    subprocess.run(["ssh-keygen", "-f", fleet.lab.keys.known_hosts, "-R", "10.77.0.11"], check=True, capture_output=True)
+    subprocess.run(
+        ["ssh-keygen", "-f", fleet.lab.keys.known_hosts, "-R", "10.77.0.11"], check=True, capture_output=True
+    )
     command = [PROGRAMS / "orchestrator", "-i", fleet.inventory, "device", "enroll", "pi-1"]
     asked = subprocess.run(command, input="n\n", capture_output=True, text=True, check=False, cwd=PROJECT)
     assert f"{shown}: trust it?" in asked.stdout
