@@ -63,7 +63,7 @@ def _of_certificates(link: socket.socket, host: str, options: Mapping[str, Any])
 def _of_user(options: Mapping[str, Any]) -> str:
     """Log in as kafka-python does."""
     selector = NetworkSelector(client_id=_NAME)
-    manager = KafkaConnectionManager(selector, client_id=_NAME, **options)
+    manager = KafkaConnectionManager(selector, **{**options, "client_id": _NAME})
     [broker] = manager.cluster.bootstrap_brokers()
 
     async def connected() -> None:

@@ -271,6 +271,7 @@ def test_nothing_on_the_device_holds_a_secret_but_the_files_of_its_unit(fleet: G
         assert fleet.look_on_device(f"exec 3<&0; {{ {command}; }} | {search}") == ""
     modes = fleet.on("pi-1", f"sudo find {folder} -printf '%m %u:%g %y %f\\n'").split("\n")
     assert {line.rsplit(" ", 1)[0] for line in modes if line} == {"700 root:root d", "600 root:root f"}
+    assert "/etc/sudoers.d/orchestrator: parsed OK" in fleet.on("pi-1", "sudo visudo -c")
     exposure = fleet.on("pi-1", f"systemd-analyze security --no-pager {UNIT}").splitlines()[-1]
     assert float(exposure.split(": ")[1].split()[0]) < 3, exposure
 
@@ -302,14 +303,15 @@ def test_who_is_refused_is_told_in_one_line_with_an_exit_code_of_its_own(fleet: 
     right = secure.read_text()
     foreign = Guard(tmp_path / "tls", {SUPER_USER: "another"})
     foreign.certify("127.0.0.1")
-    changes = {
-        "refuses user master": {"sasl_plain_password": WRONG},
-        "certificate that is not trusted": {"ssl_cafile": str(foreign.authority)},
-    }
+    wrong_password = ("refuses user master", {"sasl_plain_password": WRONG})
+    wrong_authority = ("certificate that is not trusted", {"ssl_cafile": str(foreign.authority)})
     try:
-        for words, change in changes.items():
+        for (words, change), commands in (
+            (wrong_password, ("check", "history")),
+            (wrong_authority, ("check", "status")),
+        ):
             secure.write_text(yaml.safe_dump({"fogverse_kafka": yaml.safe_load(right)["fogverse_kafka"] | change}))
-            for command in ("check", "status", "history"):
+            for command in commands:
                 done = fleet.orchestrator(command, check=False)
                 assert done.returncode == EXIT_REFUSED, done.stdout + done.stderr
                 [line] = [line for line in (done.stdout + done.stderr).splitlines() if "the Kafka broker" in line]

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.act.actuator import _Result
 from orchestrator.act.known import known
 from orchestrator.act.run import HostOutcome, RunOutcome, deploy, done_in, drain
-from orchestrator.ansible.events import reason_of
+from orchestrator.ansible.events import of_host_key, reason_of
 from orchestrator.ansible.shared import is_shared_connection
 from orchestrator.core.instance import Instance
 from orchestrator.core.service import Service
@@ -142,3 +142,15 @@ def test_a_host_that_ansible_never_got_to_has_failed() -> None:
 def test_only_what_a_device_says_of_its_instances_counts_as_started(task: str, output: str, done: list[str]) -> None:
     """Lost otherwise: a device that still has to be prepared, or whose unit has failed, taken for one that runs."""
     assert done_in(task, {"stdout": output}) == done
+
+
+def test_a_host_key_that_ssh_refuses_is_told_with_the_mend() -> None:
+    """Lost: a device set up anew, behind a frame of at-signs."""
+    fingerprint = "SHA256:" + "a" * 43
+    changed = (
+        f"@@@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @@@ is\n{fingerprint}.\nHost key verification failed."
+    )
+    assert f"CHANGED (now {fingerprint})" in of_host_key("pi-1", changed)
+    assert "orchestrator device enroll pi-1" in of_host_key("pi-1", changed)
+    assert of_host_key("pi-1", "Host key verification failed.").startswith("host key unknown")
+    assert of_host_key("pi-1", "Connection refused") == ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,10 +15,13 @@ import yaml
 from fogverse.exit_codes import ExitCode
 from fogverse.lifecycle import SHORTEST_S, Lifecycle
 from fogverse.notify import Notifier
+from fogverse.security import SECRETS
 from fogverse.setting_table import TABLE
 from fogverse.stopping import Stopping
+from orchestrator.cli import device_logs
 from orchestrator.core.instance import Instance
 from orchestrator.project import PROJECT
+from orchestrator.ssh import diagnosis, facts
 
 CONSUMER = PROJECT / "roles" / "fogverse_consumer"
 SCRIPTS = sorted((PROJECT / "roles").glob("*/templates/*.sh.j2"))
@@ -111,3 +116,43 @@ def test_a_start_is_waited_for_until_the_process_asks_to_join(shown: str, starti
     script = f"systemctl() {{ printf '%s\\n' '{shown.format(joining=joining)}'; }}\n{function[0]}\nstarting unit"
     done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
     assert ((done.returncode == 0), done.stderr) == (starting, "")
+
+
+def test_no_secret_is_in_the_environment_or_in_an_argument() -> None:
+    """Lost: passwords, to everybody who can list processes, read a unit or a log."""
+    environment = (CONSUMER / "templates" / "consumer.env.j2").read_text()
+    variables = yaml.safe_load(VARIABLES)
+    words = variables["fogverse_consumer_credential_words"]
+    assert all(f"'{secret}'" in words for secret in SECRETS), "each is a credential"
+    assert "fogverse_consumer_credentials)" in variables["fogverse_consumer_kafka"], "and none is in the environment"
+    [task] = [
+        path for path in (PROJECT / "roles").rglob("*") if path.is_file() and "credential_contents" in path.read_text()
+        and path.parent.name != "vars"
+    ]  # fmt: skip
+    bringing = next(one for one in yaml.safe_load(task.read_text()) if one["name"] == "Bring the credentials")
+    assert bringing["no_log"] is True
+    assert "credential_contents" in bringing["ansible.builtin.command"]["stdin"]
+    assert "credential_contents" not in str(bringing["ansible.builtin.command"]["argv"])
+    assert "password" not in environment
+
+
+def test_the_file_of_sudoers_names_the_commands_that_are_used() -> None:
+    """Lost: a device that cannot be reached after its user was given these rights; or rights that nobody needs."""
+    text = (PROJECT / "roles" / "fogverse_device" / "files" / "sudoers").read_text()
+    commands = dict(re.findall(r"^Cmnd_Alias (\w+) = (.*)$", text, re.MULTILINE))
+    assert f"(root) NOPASSWD: {', '.join(commands)}\n" in text
+    used = [
+        "/bin/sh -c echo BECOME-SUCCESS-probe",
+        *(
+            "/usr/bin/" + line.split("$ask ")[1]
+            for script in (device_logs._SCRIPT, diagnosis._SCRIPT)
+            for line in script.splitlines()
+            if line.startswith("$ask ")
+        ),
+    ]
+    assert len(used) == 3
+    for command in used:
+        assert any(fnmatch.fnmatchcase(command, allowed) for allowed in commands.values()), command
+    assert "sudo -n /bin/sh -c 'echo BECOME-SUCCESS-probe'" in facts.SCRIPT
+    if visudo := shutil.which("visudo", path="/usr/sbin:/sbin:/usr/bin"):
+        subprocess.run([visudo, "-cf", "-"], input=text, text=True, check=True, capture_output=True)

@@ -129,6 +129,22 @@ def test_passwords_are_in_no_text_of_the_settings() -> None:
     assert "hush-hush" not in repr(Settings.from_environment(ENOUGH | SASL))
 
 
+def test_a_secret_may_be_in_a_file_and_what_is_wrong_with_it_is_told(tmp_path: Path) -> None:
+    """Lost: passwords that only their process can read, since a process' environment is shown by /proc."""
+    variable = "FOGVERSE_KAFKA_SASL_PLAIN_PASSWORD_FILE"
+    others = ENOUGH | {name: text for name, text in SASL.items() if not name.endswith("PASSWORD")}
+    file = tmp_path / "password"
+    file.write_text("hush hush \n")
+    found = Settings.from_environment(others | {variable: str(file)})
+    assert found.security.sasl_plain_password == "hush hush ", "only the line break is the editor's"
+    assert problems(ENOUGH | SASL | {variable: str(file)}) == (
+        f"{variable} and FOGVERSE_KAFKA_SASL_PLAIN_PASSWORD are both set: one of them is needed",
+    )
+    assert "No such file" in problems(others | {variable: str(tmp_path / "none")})[0]
+    file.write_text("\n")
+    assert f"{variable}={file}: the file is empty" in problems(others | {variable: str(file)})
+
+
 def test_the_table_and_the_settings_agree() -> None:
     """Else a setting would exist that nobody can set, or be documented and not exist."""
     assert {s.name for s in TABLE} | {"security"} == {f.name for f in fields(Settings)}
