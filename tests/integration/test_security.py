@@ -30,7 +30,7 @@ from orchestrator.errors import EXIT_DEVICE, EXIT_REFUSED
 from orchestrator.kafka_admin import open_admin
 from tests.integration.test_master import PROGRAMS, PROJECT, Fleet, master
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 UNIT = "fogverse-analyzer@1.service"
 STAGE = "def process(message):\n    return message.value.upper()\n"
@@ -177,16 +177,17 @@ def grant(fleet: Guarded) -> None:
 
 @contextmanager
 def watched_processes() -> Iterator[list[str]]:
-    """Collects the command lines and environments of all processes of this machine, again and again."""
+    """Collects the command lines and environments of the processes that begin meanwhile, again and again."""
     found: set[str] = set()
+    before = set(Path("/proc").glob("[0-9]*"))
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.05):
-            for name in ("cmdline", "environ"):
-                for file in Path("/proc").glob(f"[0-9]*/{name}"):
+            for process in set(Path("/proc").glob("[0-9]*")) - before:
+                for name in ("cmdline", "environ"):
                     with suppress(OSError):  # it has just ended
-                        found.add(file.read_text(errors="replace"))
+                        found.add((process / name).read_text(errors="replace"))
 
     thread = threading.Thread(target=watch)
     thread.start()
