@@ -141,6 +141,7 @@ class Starting:
 
     def _started(self, instance: Instance) -> Instance:
         del self._awaited[instance]
+        self._acting = True
         if "process-alive" not in self._course.parts(instance):  # its group may have known earlier
             self._course.tell("process-alive", f"unit {instance.unit} runs", instance)
         return instance
