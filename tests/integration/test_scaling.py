@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,10 @@ def test_a_drain_stops_what_is_missed_least_and_loses_nothing(fleet: Fleet) -> N
                     context.settings, clock, fleet.inventory, fleet.cluster, watch, devices, diagnosing(context),
                     steps.append, stop, lambda: True,
                 )  # fmt: skip
-                decision = Decision("slow", clock.now(), current=4, desired=0, kind="keeping-up", reason="")
-                acting.scale_in(state, decision)
-                until(lambda: watch.observe() or state.busy is None)
+                with closing(acting):
+                    decision = Decision("slow", clock.now(), current=4, desired=0, kind="keeping-up", reason="")
+                    acting.scale_in(state, decision)
+                    until(lambda: watch.observe() or state.busy is None)
             finally:
                 stop.set()
                 watch.close()
