@@ -24,7 +24,9 @@ from orchestrator.core.service import Service
 from orchestrator.errors import BrokerUnreachable
 
 #: How often the group is asked while something is waited for.
-LOOK_S = 0.05
+LOOK_S = 0.1
+#: The same while instances are being started: a topic that grows too late by that needs a rebalance of its own.
+START_LOOK_S = 0.02
 #: How often it is asked whether any message is waiting at all.
 IDLE_LOOK_S = 2.0
 #: How long members of a batch wait for more of them before partitions are grown.
@@ -125,8 +127,10 @@ class Proof:
                 now = means.clock.now()
                 overdue = [instance for instance in self._stages if now > self._until.get(instance, now)]
                 self._give_up(overdue, f"within {means.proof_deadline_s:g} s{self._away}", unknown=bool(self._away))
-                if self._stages or awaited:
-                    means.clock.wait(starting.news if starting is not None and awaited else means.stop, LOOK_S)
+                if awaited and starting is not None:
+                    means.clock.wait(starting.news, START_LOOK_S)
+                elif self._stages:
+                    means.clock.wait(means.stop, LOOK_S)
                 if means.stop.is_set():
                     left = [instance for instance in self._stages if instance in self._confirmed]
                     self._give_up(left, "before the master was told to stop", unknown=True)
