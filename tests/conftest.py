@@ -20,7 +20,18 @@ with warnings.catch_warnings():
 
 
 #: Modules with simulated devices that are short enough to run beside the long ones.
-BESIDE = frozenset({"test_scaling", "test_unit_lifecycle", "test_lab_devices", "test_probe", "test_operators"})
+BESIDE = frozenset(
+    {
+        "test_kafka_broker",
+        "test_lab_devices",
+        "test_offline",
+        "test_operators",
+        "test_probe",
+        "test_scaling",
+        "test_security",
+        "test_unit_lifecycle",
+    }
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
