@@ -5,6 +5,7 @@ broker.py LAB members GROUP         prints the members of a group, a line each, 
 broker.py LAB send TOPIC COUNT      produces numbered messages
 broker.py LAB trickle TOPIC FILE    produces five messages a second until the file is gone, for five minutes at most
 broker.py LAB left GROUP TOPIC      prints the lag of a group, once it is none or after half a minute
+broker.py LAB setting NAME          prints a setting of broker 1, as it runs
 broker.py LAB outputs TOPIC         prints how many messages a topic has, and how many of them are different
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from lab.fleet import Lab
 from lab.netns import entered
@@ -99,6 +100,13 @@ def outputs(servers: str, topic: str) -> None:
     print(f"{len(set(values))} of {len(values)} messages are different")
 
 
+def setting(servers: str, name: str) -> None:
+    """Print what the broker itself says."""
+    admin = AdminClient({"bootstrap.servers": servers})
+    [future] = admin.describe_configs([ConfigResource(ConfigResource.Type.BROKER, "1")]).values()
+    print(future.result(TIMEOUT_S)[name].value)
+
+
 if __name__ == "__main__":
     folder, command, *arguments = sys.argv[1:]
     lab = Lab(Path(folder), Path(folder) / "base")
@@ -114,6 +122,8 @@ if __name__ == "__main__":
                 trickle(lab.bootstrap, *arguments)
             case "left":
                 left(lab.bootstrap, *arguments)
+            case "setting":
+                setting(lab.bootstrap, *arguments)
             case "outputs":
                 outputs(lab.bootstrap, *arguments)
             case _:
