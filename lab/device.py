@@ -201,7 +201,8 @@ class Device:
         generate(self.root / _HOST_KEY, self.name)
         sudoers = _SUDOERS.read_text(encoding="utf-8")
         files.write(self.root / "etc/sudoers.d" / AUTOMATION, sudoers, mode=0o440)
-        run(["chroot", str(self.root), "useradd", "--create-home", "--shell", "/bin/sh", AUTOMATION])
+        if not (self.root / "home" / AUTOMATION).is_dir():  # a copied card has the user already
+            run(["chroot", str(self.root), "useradd", "--create-home", "--shell", "/bin/sh", AUTOMATION])
         for user in (USER, AUTOMATION):
             home = self.root / "home" / user
             owner = home.stat()
