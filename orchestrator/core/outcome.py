@@ -74,8 +74,8 @@ def _judged(name: str, host: HostProgress, progress: Progress, now: float, *, ch
     if host.began_at is None:
         return HostResult(name, "not-begun", "nothing was done there", seconds)
     upgraded, drained = host.report.get(UPGRADED), host.report.get(DRAINED)
-    if isinstance(upgraded, Mapping) and upgraded.get("reachable", True):
-        return _upgraded(name, host, upgraded, seconds)
+    if isinstance(upgraded, Mapping):
+        return _upgraded(name, host, upgraded, seconds, check=check)
     if host.verdict != "ok":
         notes = " ".join(drained.get("notes") or ()) if isinstance(drained, Mapping) else ""
         words = "; ".join(part for part in (host.reason, notes) if part)
@@ -104,12 +104,21 @@ def _judged(name: str, host: HostProgress, progress: Progress, now: float, *, ch
     return HostResult(name, "changed" if host.changed else "unchanged", words, seconds)
 
 
-def _upgraded(name: str, host: HostProgress, said: Mapping[str, Any], seconds: float) -> HostResult:
+def _upgraded(name: str, host: HostProgress, said: Mapping[str, Any], seconds: float, *, check: bool) -> HostResult:
     instances = tuple(said.get("instances") or ())
     outcome: Outcome = said["outcome"] if said.get("outcome") in get_args(Outcome) else "failed"
+    if outcome in _WELL and host.verdict != "ok":
+        outcome = host.verdict
+    if outcome == "unreachable":
+        # what it has is not known; SSH's own words come first
+        why = host.reason if host.verdict == "unreachable" else ""
+        words = "; ".join(part for part in (why, str(said.get("reason") or "")) if part)
+        return HostResult(name, outcome, words, seconds, host.task, instances)
     old, new = said.get("from") or "nothing", said.get("to") or "?"
     move = f"{old} -> {new}" if old != new else f"release {new}"
     reason = str(said.get("reason") or (host.reason if outcome in ("rolled-back", "failed") else ""))
+    if check and outcome in ("upgraded", "staged"):
+        return HostResult(name, "would-change", f"would change: {move}", seconds, None, instances)
     parts = [reason, move] if reason else [move, *(_member(one) for one in instances)]
     task = host.task if host.verdict != "ok" else None
     return HostResult(name, outcome, "; ".join(parts), seconds, task, instances)

@@ -154,6 +154,29 @@ def test_a_run_that_is_broken_off_says_of_each_device_how_far_it_was() -> None:
             "rolled-back",
             "exit code 3; a1 -> b2",
         ),
+        (
+            [
+                {"event": "unreachable", "host": "pi-1", "task": "Look at what the device has", "reason": "no route"},
+                {"event": "report", "host": "pi-1", "values": {UPGRADED: {
+                    "reachable": False, "from": "", "to": "b2", "outcome": "unreachable", "instances": [],
+                    "reason": "it keeps what it has",
+                }}},
+            ],
+            "unreachable",
+            "no route; it keeps what it has",
+        ),
+        (
+            [
+                {"event": "unreachable", "host": "pi-1", "task": "Drain, switch, start and prove", "reason": "broken"},
+                {"event": "report", "host": "pi-1", "values": {UPGRADED: {
+                    "reachable": False, "from": "a1", "to": "b2", "outcome": "unreachable", "instances": [],
+                    "reason": "old or new",
+                }}},
+                {"event": "failed", "host": "pi-1", "task": "Fail with the reason", "reason": "old or new"},
+            ],
+            "unreachable",
+            "old or new",
+        ),
         ([ok("pi-1", "Push the wheels", changed=True)], "changed", "pushing runtime"),
         ([ok("pi-1", "Look at the device")], "unchanged", "all was there"),
     ],
@@ -171,10 +194,18 @@ def test_the_outcome_is_one_word_and_what_there_is_to_say(
 def test_a_dry_run_says_what_would_change() -> None:
     """Lost otherwise: a preview that reads as if it had been done."""
     changes = ok("pi-1", "Start the instances", changed=True)
-    progress = told("pi-1 pi-2", (1, changes), (1, ok("pi-2", "Look at the device")), (2, {"event": "stats"}))
+    upgrades = {UPGRADED: {"reachable": True, "from": "a1", "to": "b2", "outcome": "upgraded", "instances": []}}
+    progress = told(
+        "pi-1 pi-2 pi-3",
+        (1, changes),
+        (1, ok("pi-2", "Look at the device")),
+        (1, {"event": "report", "host": "pi-3", "values": upgrades}),
+        (2, {"event": "stats"}),
+    )
     assert [(r.outcome, r.words) for r in results(progress, 2, check=True)] == [
         ("would-change", "would change: starting"),
         ("unchanged", "nothing would change"),
+        ("would-change", "would change: a1 -> b2"),
     ]
 
 
