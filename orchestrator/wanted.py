@@ -6,8 +6,8 @@ deployment orders asks the topic ``OBSERVER_TOPIC-releases`` first (``fogverse.w
 
     {"kafka": {...}, "netns": null, "observer_topic": "observer", "artifacts": {"analyzer": "path"}, "only": false}
 
-Without ``only`` the release of each artifact is added to those that may start: an upgrade has begun. With ``only`` it
-is the only one from now on: the upgrade is complete.
+Without ``only`` the release of each artifact is added to those that may start, if any are named: an upgrade has begun.
+With ``only`` it is the only one from now on: the upgrade is complete.
 """
 
 from __future__ import annotations
@@ -61,8 +61,14 @@ def read(options: Mapping[str, Any], observer_topic: str) -> dict[str, Releases]
 
 
 def after(before: Releases, release: str, *, only: bool) -> Releases:
-    """What may start once ``release`` is wanted: it alone, or before all others that may already."""
-    return (release,) if only else (release, *(name for name in before if name != release))[:MOST_RELEASES]
+    """What may start once ``release`` is wanted: it alone, or before all others that may already.
+
+    Where nothing is said yet every release may start, and what devices have is not known here: to name only the new one
+    would hold all of them back in the middle of an upgrade, and a rollback too. So nothing is said then.
+    """
+    if only:
+        return (release,)
+    return (release, *(name for name in before if name != release))[:MOST_RELEASES] if before else ()
 
 
 def publish(
@@ -89,7 +95,7 @@ def publish(
         cluster.close()
     known = read(options, observer_topic)
     wanted = {service: after(known.get(service, ()), release, only=only) for service, release in releases.items()}
-    changed = {service: names for service, names in wanted.items() if known.get(service) != names}
+    changed = {service: names for service, names in wanted.items() if known.get(service, ()) != names}
     if not changed:
         return {}
     producer = KafkaProducer(**options, client_id="fogverse-orchestrator-wanted", acks="all", max_block_ms=5_000)

@@ -39,6 +39,10 @@ def test_during_an_upgrade_both_may_start_and_afterwards_only_the_new_one() -> N
     assert both == ("new", "old")
     assert wanted.after(both, "new", only=False) == both, "said once"
     assert wanted.after(both, "new", only=True) == ("new",)
+    assert wanted.after((), "new", only=False) == (), (
+        "what nobody spoke of may start: the release that devices have, too"
+    )
+    assert wanted.after((), "new", only=True) == ("new",)
     assert len(wanted.after(tuple(map(str, range(40))), "new", only=False)) == wanted.MOST_RELEASES
 
 
