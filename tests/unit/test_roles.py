@@ -6,6 +6,7 @@ import fnmatch
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -14,6 +15,7 @@ import yaml
 
 from fogverse.exit_codes import ExitCode
 from fogverse.lifecycle import SHORTEST_S, Lifecycle
+from fogverse.meter import Reading
 from fogverse.notify import Notifier
 from fogverse.security import SECRETS
 from fogverse.setting_table import TABLE
@@ -27,6 +29,33 @@ CONSUMER = PROJECT / "roles" / "fogverse_consumer"
 SCRIPTS = sorted((PROJECT / "roles").glob("*/templates/*.sh.j2"))
 UNIT = (CONSUMER / "templates" / "consumer.service.j2").read_text()
 VARIABLES = (CONSUMER / "vars" / "main.yml").read_text()
+#: What an instance says whose release is not wanted any more.
+HELD = "waits for release b2, has a1: a master or site.yml brings it"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a member says of itself, by the runtime's own words."""
+
+    owned: int = 1
+    in_flight: int = 0
+    done: int = 0
+    failed: int = 0
+    fetching: bool = False
+
+    def __str__(self) -> str:
+        told: list[str] = []
+
+        class Told(Notifier):
+            def send(self, *assignments: str) -> None:
+                told.extend(assignments)
+
+        lifecycle = Lifecycle(Told("@nowhere"), None, Stopping(20), lambda: None)
+        lifecycle.owns(self.owned)
+        lifecycle.fetching(self.fetching)
+        lifecycle.beat(Reading(1.0, self.done, 0, self.failed, 0.0, self.in_flight, None))
+        lifecycle.close()
+        return told[-1].removeprefix("STATUS=")
 
 
 def rendered(script: Path) -> str:
@@ -97,6 +126,8 @@ def test_the_unit_waits_for_what_the_runtime_tells() -> None:
         ("Job=\nSubState=running\nStatusText=member, owns no partition", False),
         ("Job=\nSubState=auto-restart\nStatusText=", False),
         ("Job=0\nSubState=failed\nStatusText={joining}", False),
+        ("Job=12\nSubState=start\nStatusText={held}", False),
+        ("Job=12\nSubState=start\nStatusText={asks}", False),
     ],
 )
 def test_a_start_is_waited_for_until_the_process_asks_to_join(shown: str, starting: bool) -> None:
@@ -113,9 +144,47 @@ def test_a_start_is_waited_for_until_the_process_asks_to_join(shown: str, starti
     joining = next(line.removeprefix("STATUS=") for line in told if line.startswith("STATUS="))
     function = re.search(r"(?ms)^starting\(\) \{.*?^\}$", rendered(CONSUMER / "templates" / "run.sh.j2"))
     assert function is not None
-    script = f"systemctl() {{ printf '%s\\n' '{shown.format(joining=joining)}'; }}\n{function[0]}\nstarting unit"
+    # Held back, it may wait for ever, and so would a rollback to it.
+    shown = shown.format(joining=joining, held=HELD, asks="asks which release is wanted: no answer")
+    script = f"systemctl() {{ printf '%s\\n' '{shown}'; }}\n{function[0]}\nstarting unit"
     done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
     assert ((done.returncode == 0), done.stderr) == (starting, "")
+
+
+@pytest.mark.parametrize(
+    ("sub", "restarts", "status", "verdict"),
+    [
+        ("running", 0, Status(done=1), "works"),
+        ("running", 0, Status(done=1, failed=1), "waits"),
+        ("running", 0, Status(in_flight=1), "waits"),
+        ("running", 0, Status(failed=1), "waits"),
+        ("running", 0, Status(), "works"),
+        ("running", 0, Status(fetching=True), "waits"),
+        ("running", 0, Status(owned=0, fetching=True), "works"),
+        ("running", 1, Status(done=1), "ended"),
+        ("auto-restart", 0, Status(done=1), "ended"),
+        ("failed", 0, Status(), "ended"),
+        ("start", 0, HELD, "held"),
+        ("start", 0, "joining group odd", "waits"),
+    ],
+)
+def test_an_upgrade_is_proved_by_messages_that_are_finished_or_by_there_being_none(
+    sub: str, restarts: int, status: Status | str, verdict: str
+) -> None:
+    """Lost: a release that hangs or fails goes round the fleet; or a quiet service that can never be upgraded."""
+    shown = f"MainPID=7\nSubState={sub}\nNRestarts={restarts}\nStatusText={status}\nInvocationID=1"
+    function = re.search(r"(?ms)^judge\(\) \{.*?^\}$", rendered(CONSUMER / "templates" / "upgrade.sh.j2"))
+    assert function is not None
+    # Two lines of the status are 16 looks.
+    script = (
+        f"idle=0; systemctl() {{ printf '%s\\n' '{shown}'; }}\n{function[0]}\n"
+        "for look in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do judge unit; first=${first:-$verdict}; done\n"
+        "echo $first $verdict"
+    )
+    done = subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True)
+    first, last = done.stdout.split()
+    assert (last, done.stderr) == (verdict, "")
+    assert first == ("waits" if isinstance(status, Status) and verdict == "works" and not status.done else verdict)
 
 
 def test_no_secret_is_in_the_environment_or_in_an_argument() -> None:

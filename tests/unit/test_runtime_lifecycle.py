@@ -91,10 +91,23 @@ def test_the_status_shows_partitions_rate_and_work(systemd: Systemd, told: Told)
     told.lifecycle.owns(2)
     systemd.heard()
     told.beats(1)
-    told.beats(5, Reading(1.0, 12, 12, 0, 0.9, 3, 5.0, stuck=("in[0]@7",)))
+    told.beats(6, Reading(1.0, 12, 12, 0, 0.9, 3, 5.0, stuck=("in[0]@7",)))
     status = [text for text in systemd.heard() if text.startswith("STATUS=")]
-    assert status[-1] == "STATUS=owns 2 partitions, 12.0 messages/s, 3 in flight, 60 done, 0 failed; stuck: in[0]@7"
-    assert len(status) == 2, "one in five seconds: a device's systemd has more to do"
+    assert status[1] == (
+        "STATUS=owns 2 partitions, 12.0 messages/s, 3 in flight, 12 done, 0 failed, fetching; stuck: in[0]@7"
+    )
+    assert "72 done" in status[-1]
+    assert len(status) == 3, "the first message at once, then one in five seconds: a device's systemd has more to do"
+
+
+def test_the_status_says_when_every_partition_has_been_fetched_from(systemd: Systemd, told: Told) -> None:
+    """Lost: an upgrade that takes a member which nobody has answered for one that has nothing to do."""
+    told.lifecycle.owns(1)
+    told.beats(1)
+    assert any(text.endswith("0 done, 0 failed, fetching") for text in systemd.heard())
+    told.lifecycle.fetching(False)
+    told.beats(1, Reading(1.0, 0, 0, 1, 0.9, 0, None))
+    assert any(text.endswith("0 in flight, 0 done, 1 failed") for text in systemd.heard())
 
 
 def test_signs_of_life_come_at_a_third_of_the_time_and_end_with_the_loop_s(systemd: Systemd, told: Told) -> None:

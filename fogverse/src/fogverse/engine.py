@@ -147,6 +147,7 @@ class Engine(ABC):
         self._lifecycle.seen()
         self._delivery.look()
         self._source.watch()
+        self._lifecycle.fetching(self._source.fetching)
         for part in (self._source, self._delivery):
             if part.fault is not None:
                 raise part.fault

@@ -55,6 +55,7 @@ class Lifecycle:
         self._seen = clock()
         self._pinged = self._reported = float("-inf")
         self._finished = self._done = self._failed = 0
+        self._fetching = True
         self._since = clock()
         self._owned = 0
         self._member = self._leaving = False
@@ -97,6 +98,12 @@ class Lifecycle:
             self._send("READY=1", f"STATUS=member, owns {_partitions(partitions)}")
         self._changed()
 
+    def fetching(self, first: bool) -> None:
+        """Whether owned partitions have not been fetched from yet: until then nothing is known of what waits there."""
+        if first != self._fetching:
+            self._fetching = first
+            self._reported = float("-inf")
+
     def stops(self) -> None:
         """The drain begins. From any thread, any number of times."""
         with self._lock:
@@ -113,6 +120,8 @@ class Lifecycle:
             return
         now = self._clock()
         self._finished += reading.consumed
+        if not self._done and reading.consumed:
+            self._reported = float("-inf")  # an upgrade waits for the first
         self._done += reading.consumed
         self._failed += reading.failed
         if self._stopping.requested:
@@ -121,9 +130,10 @@ class Lifecycle:
             rate = self._finished / max(now - self._since, 1e-3)
             self._finished, self._since, self._reported = 0, now, now
             stuck = f"; stuck: {', '.join(reading.stuck)}" if reading.stuck else ""
+            fetching = ", fetching" if self._owned and self._fetching else ""
             self._send(
                 f"STATUS=owns {_partitions(self._owned)}, {rate:.1f} messages/s, {reading.in_flight} in flight, "
-                f"{self._done} done, {self._failed} failed{stuck}"
+                f"{self._done} done, {self._failed} failed{fetching}{stuck}"
             )
         # A beat early rather than one late: beats come once a second, and not to the millisecond.
         if self._every_s is not None and now - self._pinged >= self._every_s - 1 and self._alive(now):

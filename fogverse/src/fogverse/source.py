@@ -78,6 +78,7 @@ class Source:
         self._held = False
         self._paused: set[Partition] = set()
         self._unborn: set[Partition] = set()
+        self._unfetched: set[Partition] = set()
         self._absence = Absence(topic, topic_timeout_s)
         self._hunger = Hunger()
         self._throttle = Throttle()
@@ -196,11 +197,20 @@ class Source:
         """This member's standing in the group, for a transaction that commits positions."""
         return self._consumer.consumer_group_metadata()
 
+    @property
+    def fetching(self) -> bool:
+        """Whether the broker has not answered yet for a partition that is owned."""
+        return bool(self._unfetched)
+
     def watch(self) -> None:
         """Look after what is waited for: partitions, the group's first positions, a source topic that is missing."""
         self._hunger.look(self._consumer)
         if self._unborn:
             self._await_birth()
+        for partition in list(self._unfetched):
+            # The client learns a partition's end from the answer to its first fetch.
+            if self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)[1] >= 0:
+                self._unfetched.discard(partition)
         self.fault = self.fault or self._absence.look(self._consumer)
 
     def close(self) -> None:
@@ -211,6 +221,7 @@ class Source:
         self._absence.ends()
         consumer.incremental_assign(partitions)
         self._assignment.add(names(partitions))
+        self._unfetched.update(names(partitions))
         if self._birth is not None:
             self._unborn.update(names(partitions))
         if partitions:
@@ -241,6 +252,7 @@ class Source:
         self._assignment.remove(gone)
         self._paused.difference_update(gone)
         self._unborn.difference_update(gone)
+        self._unfetched.difference_update(gone)
         self._inbox.forget(gone)
         consumer.incremental_unassign(partitions)
 
