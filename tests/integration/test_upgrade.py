@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,7 +101,8 @@ class Fleet:
         script = (
             f"pid=$(systemctl show -P MainPID {UNIT}); [ $pid != 0 ] || exit 0; echo pid=$pid; "
             "sudo cat /proc/$pid/environ | tr '\\0' '\\n' | grep -E '^FOGVERSE_(RELEASE|CONFIG)='; "
-            "echo cwd=$(sudo readlink /proc/$pid/cwd)"
+            "echo cwd=$(sudo readlink /proc/$pid/cwd); "
+            "echo python=$(sudo cat /proc/$pid/cmdline | tr '\\0' '\\n' | head -n 1)"
         )
         return dict(line.split("=", 1) for line in self.run(host, script).splitlines())
 
@@ -218,18 +220,25 @@ def test_a_good_release_rolls_through_and_a_second_run_changes_nothing(fleet: Fl
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_release_that_does_not_get_on_is_undone_and_the_roll_stops(fleet: Fleet, kind: str) -> None:
+def test_a_release_that_does_not_get_on_is_undone_and_the_roll_stops(fleet: Fleet, kind: str, tmp_path: Path) -> None:
     """Lost: a bad release takes the whole fleet down, or leaves the first device without a consumer."""
     code, said = BAD[kind]
     before = {host: fleet.running(host) for host in BOTH}
     fleet.write(code)
+    runtime: tuple[str, ...] = ()
+    if kind == "cannot be imported":
+        # The bad release comes with a runtime of its own: that has to go back, too.
+        shutil.copytree(PROJECT / "fogverse", tmp_path / "fogverse")
+        (tmp_path / "fogverse/src/fogverse/newer.py").write_text('"""Makes it another one."""\n')
+        runtime = ("-e", f"fogverse_device_runtime={tmp_path / 'fogverse'}")
     with fleet.traffic():
-        reports, output = fleet.upgrade("-e", "fogverse_consumer_prove_timeout=15", code=2)
+        reports, output = fleet.upgrade("-e", "fogverse_consumer_prove_timeout=15", *runtime, code=2)
     after = fleet.running("pi-1")
     assert list(reports) == ["pi-1"], output
     report = reports["pi-1"]
     assert report["outcome"] == "rolled-back", output
     assert report["from"] == before["pi-1"]["FOGVERSE_RELEASE"] == after["FOGVERSE_RELEASE"]
+    assert after["python"] == before["pi-1"]["python"], "the runtime of before"
     assert f"back to {report['from']}" in report["reason"]
     assert said in report["reason"], "the status, or the journal's end"
     assert "(not touched: pi-2)" in output
@@ -247,7 +256,7 @@ def test_a_release_without_room_is_refused_before_anything_is_pushed(fleet: Flee
     room = fleet.run("pi-1", "df -Pm /opt | awk 'NR == 2 { print $4 }'")
     fleet.run("pi-1", f"sudo fallocate -l {int(room) - 60}M /opt/ballast")
     try:
-        reports, output = fleet.upgrade("-e", "fogverse_device_free_mb=10", code=2)
+        reports, output = fleet.upgrade("-e", '{"fogverse_device_free_mb": 10}', code=2)
     finally:
         fleet.run("pi-1", "sudo rm /opt/ballast")
         (fleet.code / "model.bin").unlink()
