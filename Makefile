@@ -33,7 +33,7 @@ unit: setup  ## the fast tests: seconds
 	$(VENV)/python -m pytest -q tests/unit tests/property
 
 integration: setup  ## the tests on a real broker and on simulated devices: minutes
-	$(VENV)/python -m pytest -q -n 2 --dist loadgroup -m "not alone" tests/integration
+	$(VENV)/python -m pytest -q -n 2 --dist loadfile -m "not alone" tests/integration
 	$(VENV)/python -m pytest -q -m alone tests/integration
 
 molecule molecule-arm64: export MOLECULE_GLOB = tests/molecule/*/molecule.yml

@@ -64,7 +64,8 @@ class Care:
 
     def back_home(self, now: float, heal: HealSettings) -> Instance | None:
         """An instance that has been back for a while although another one runs in its place."""
-        ready = [home for home, since in self._home_since.items() if now - since >= heal.notice_s]
+        since = {home: at for home, at in self._home_since.items() if home in self.stand_ins}
+        ready = [home for home, at in since.items() if now - at >= heal.notice_s]
         return min(ready, default=None)
 
     def expect_gone(self, instances: Collection[Instance]) -> None:

@@ -19,31 +19,6 @@ with warnings.catch_warnings():
     from orchestrator.project import PROJECT
 
 
-#: Modules with simulated devices that are short enough to run beside the long ones.
-BESIDE = frozenset(
-    {
-        "test_kafka_broker",
-        "test_lab_devices",
-        "test_offline",
-        "test_operators",
-        "test_probe",
-        "test_scaling",
-        "test_security",
-        "test_unit_lifecycle",
-    }
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Part the tests between the two processes of `make integration`, about evenly.
-
-    Most wait for timers most of the time; more than two sets of devices would wait for the processor instead.
-    """
-    for item in items:
-        long = item.get_closest_marker("lab") is not None and item.path.stem not in BESIDE
-        item.add_marker(pytest.mark.xdist_group("devices" if long else "others"))
-
-
 @pytest.fixture(scope="session")
 def jars() -> Path:
     """The broker's jars, collected once into the project."""

@@ -354,7 +354,8 @@ def test_a_changed_host_key_is_refused_everywhere_until_it_is_enrolled(fleet: Gu
     by_hand = fleet.by_hand("status.yml")
     assert "Host key verification failed" in by_hand.stdout
     assert "remove with" in by_hand.stdout, "ssh itself says the mend"
-    run = Actuator(SystemClock(), 60).run(drain([Instance("analyzer", "pi-1", 1)], fleet.inventory), threading.Event())
+    with Actuator(SystemClock(), 60) as actuator:
+        run = actuator.run(drain([Instance("analyzer", "pi-1", 1)], fleet.inventory), threading.Event())
     outcome = run.of("pi-1")
     assert outcome.verdict == "unreachable"
     assert "host key CHANGED" in outcome.words

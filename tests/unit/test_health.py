@@ -118,6 +118,8 @@ AWAY = Diagnosis(False, "no route to host")
         ("stuck", AWAY, 400, 0, "wait"),
         ("gone", LOOPS, 39, 0, "wait"),
         ("gone", LOOPS, 40, 0, "give-up"),
+        ("gone", replace(LOOPS, sub="start", restarts=0), 400, 0, "wait"),
+        ("gone", replace(LOOPS, sub="start"), 40, 0, "give-up"),
         ("left", RUNS, 20, 0, "wait"),
         ("silent", RUNS, 40, 0, "restart"),
         ("stuck", RUNS, 0, 0, "restart"),
@@ -186,6 +188,8 @@ def test_an_instance_that_comes_back_after_it_was_replaced_is_noticed_once_it_ha
     care.follow(sight(4.0), HEAL)
     assert care.back_home(13.9, HEAL) is None
     assert care.back_home(14.0, HEAL) == ONE
+    care.stand_ins.pop(ONE)  # as whoever settles it does
+    assert care.back_home(15.0, HEAL) is None, "settled once, also when nothing has been followed since"
 
 
 def test_each_restart_counts_towards_the_limit() -> None:
