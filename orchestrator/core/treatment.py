@@ -70,8 +70,12 @@ def treat(
         return Treatment("restart", "its unit does not run")
     if ailment.complaint != "stuck" and patience > 0:
         return Treatment("wait", waits)
-    if diagnosis.active == "activating" and diagnosis.sub == "start" and not diagnosis.restarts:
+    return _of_a_living_unit(diagnosis)
+
+
+def _of_a_living_unit(diagnosis: Diagnosis) -> Treatment:
+    if diagnosis.active != "activating":
+        return Treatment("restart", "its process runs but does not work")
+    if diagnosis.sub == "start" and not diagnosis.restarts:
         return Treatment("wait", "it is being started; systemd ends a start that takes too long")
-    if diagnosis.active == "activating":
-        return Treatment("give-up", "systemd restarts it in vain")
-    return Treatment("restart", "its process runs but does not work")
+    return Treatment("give-up", "systemd restarts it in vain")
