@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from incident_detection.crawler import Crawler
 from lab.demo.report import DemoReport
@@ -72,7 +75,10 @@ class Story:
         self._seen.partitions_before = self._status().partitions
         self._crawler.start()
         self._witness.start()
+        # However slow this machine is, the burst must not be taken for the overload.
+        self._order("pause", SERVICE, "--for", "3m")
         capacity = self._measure()
+        self._order("resume", SERVICE)
         rates = {"carried": CARRIED * capacity, "spike": SPIKE * capacity, "overload": OVERLOAD * capacity}
         say(f"a rate that one instance carries: {rates['carried']:,.0f}/s", "bold")
         self._crawler.set_rate(rates["carried"])
@@ -108,6 +114,15 @@ class Story:
         self._crawler.stop(timeout_s=5)
         self._witness.close()
         self._cluster.close()
+
+    def _order(self, *words: str) -> None:
+        """Give the master an order, as an operator does."""
+        self._screen.say(f"orchestrator {' '.join(words)}")
+        program = str(Path(sys.executable).with_name("orchestrator"))
+        command = [program, "-i", str(self._context.inventory.path), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        if done.returncode:
+            raise StoryFailed(f"orchestrator {' '.join(words)} ended with {done.returncode}: {done.stderr.strip()}")
 
     def _measure(self) -> float:
         """What one instance finishes per second when more waits than it can take."""
