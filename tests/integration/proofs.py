@@ -77,7 +77,7 @@ class Proof(Pipeline):
             self.grow(self.source, total)
 
     def put_keyed(self, total: int, keys: int = 10, partitions: int = 1) -> set[str]:
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        producer = self.producer()
         names = [f"{n % keys}-{n // keys}" for n in range(total)]
         for name in names:
             key = name.partition("-")[0]
@@ -154,14 +154,14 @@ class Load:
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, per_s: int, keys: int, partitions: int = 1, only: int | None = None
+        self, producer: Producer, topic: str, per_s: int, keys: int, partitions: int = 1, only: int | None = None
     ) -> None:
         self._only = only
         self._topic = topic
         self._per_s = per_s
         self._keys = keys
         self._partitions = partitions
-        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
+        self._producer = producer
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._go)
         self.names: list[str] = []

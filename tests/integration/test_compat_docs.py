@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from confluent_kafka import Producer
 from test_compat_nodes import Nodes, Program
 from test_runtime_broker import until
 
@@ -121,7 +120,7 @@ def test_using_master(pages: Pages, tmp_path: Path) -> None:
     """The real master, run by the page's program, counts what ProducerObserver says; so does a master of one's own."""
     pages.create("posts", "verdicts", *({pages.observer} - set(pages.admin.list_topics(timeout=10).topics)))
     inventory = write_inventory(tmp_path / "inventory", pages.bootstrap)
-    producer = Producer({"bootstrap.servers": pages.bootstrap, "linger.ms": 5})
+    producer = pages.producer()
     observer = ProducerObserver("observer")
     over = threading.Event()
 

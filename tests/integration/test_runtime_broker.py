@@ -77,8 +77,12 @@ class Pipeline:
     def create_all(self) -> None:
         self.create(self.source, self.target, self.observer)
 
+    def producer(self) -> Producer:
+        """One that keeps the order also when a partition that is new has no leader yet, and its first batch waits."""
+        return Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "enable.idempotence": True})
+
     def put(self, values: Iterable[str], partition: int = 0) -> None:
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        producer = self.producer()
         for value in values:
             producer.produce(self.source, value, f"key of {value}", partition, headers=[("trace", value)])
         assert producer.flush(10) == 0

@@ -80,7 +80,7 @@ def test_members_that_come_and_go_for_two_minutes_lose_nothing_and_all_get_work(
     seed = time.time_ns()
     print(f"seed {seed}")  # shown when it fails
     chance = random.Random(seed)  # noqa: S311 -- picks moments and members
-    load = Load(proof.bootstrap, proof.source, per_s=300, keys=40, partitions=PARTITIONS)
+    load = Load(proof.producer(), proof.source, per_s=300, keys=40, partitions=PARTITIONS)
     with ExitStack() as stack:
         crowd = Crowd(proof, chance, stack)
         with load.going():

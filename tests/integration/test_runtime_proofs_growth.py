@@ -29,7 +29,7 @@ def test_a_topic_that_grows_from_one_to_eight_under_load_loses_nothing(broker: L
     proof.create_all()
     feed = f"{proof.name}.feed"
     proof.create(feed)
-    load = Load(proof.bootstrap, feed, per_s=400, keys=200, partitions=1)
+    load = Load(proof.producer(), feed, per_s=400, keys=200, partitions=1)
     upstream = {"FOGVERSE_SOURCE_TOPIC": feed, "FOGVERSE_TARGET_TOPIC": proof.source, "FOGVERSE_GROUP_ID": feed}
     grown_ms: dict[int, float] = {}
     with ExitStack() as stack:

@@ -56,7 +56,7 @@ def test_a_record_that_takes_a_minute_evicts_nobody_holds_up_its_own_key_only_an
     slow = f"{proof.source}[0]@0"
     proof.put(["slow-0"], partition=0)
     proof.put((f"waits{n}-0" for n in range(400)), partition=0)
-    load = Load(proof.bootstrap, proof.source, per_s=50, keys=20, only=1)
+    load = Load(proof.producer(), proof.source, per_s=50, keys=20, only=1)
     settings = workers("key", FOGVERSE_MESSAGE_TIMEOUT_S="5")
     with proof.running("minute", **settings) as instance:
         instance.says("first message finished")

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewPartitions
 
 from fogverse import ExitCode
@@ -113,7 +112,7 @@ def test_a_topic_that_comes_after_the_service_is_read_from_its_first_message(pip
 def test_new_partitions_get_outputs_soon(pipeline: Growing, settings: dict[str, str]) -> None:
     """Keyed and unkeyed: else consumers downstream that were started for the new partition have nothing to do."""
     pipeline.create_all()
-    producer = Producer({"bootstrap.servers": pipeline.bootstrap, "linger.ms": 5})
+    producer = pipeline.producer()
 
     def both_kinds_are_in_partition_1() -> bool:
         producer.produce(pipeline.source, str(time.monotonic()))
