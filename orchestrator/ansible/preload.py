@@ -7,7 +7,10 @@ from __future__ import annotations
 import gc
 import os
 import warnings
+from contextlib import suppress
 from importlib import import_module
+
+from orchestrator.project import PROJECT
 
 _MODULES = ("ansible.cli.playbook", "ansible.plugins.vars.host_group_vars")
 #: By kind, the plugins whose code and documentation (Ansible reads their options from it) are read ahead.
@@ -48,5 +51,9 @@ def preload() -> None:
             getattr(loader, kind).get(name, class_only=True)
     for kind in ("filter_loader", "test_loader"):
         list(getattr(loader, kind).all())
+    with suppress(ImportError, AttributeError):  # with an Ansible that has moved what it needs, a run is only slower
+        templates = import_module("orchestrator.ansible.templates").Templates()
+        templates.use()
+        templates.prepare(PROJECT / "playbooks", PROJECT / "roles")
     gc.collect()
     gc.freeze()  # what is there stays: no collection of a child touches, and so copies, its pages
