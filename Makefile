@@ -33,8 +33,7 @@ unit: setup  ## the fast tests: seconds
 	$(VENV)/python -m pytest -q tests/unit tests/property
 
 integration: setup  ## the tests on a real broker and on simulated devices: minutes
-	$(VENV)/python -m pytest -q -n 2 --dist loadfile -m "not alone" tests/integration
-	$(VENV)/python -m pytest -q -m alone tests/integration
+	@scripts/integration.sh
 
 molecule molecule-arm64: export MOLECULE_GLOB = tests/molecule/*/molecule.yml
 molecule: setup  ## the tests of the roles, each on simulated devices of its own: minutes
@@ -42,6 +41,7 @@ molecule: setup  ## the tests of the roles, each on simulated devices of its own
 
 molecule-arm64: setup  ## one of them on an emulated arm64 device; needs the packages qemu-user-static and arch-test
 	$(VENV)/molecule test --scenario-name arm64
+
 collection: setup  ## the roles as an Ansible collection, in dist/
 	$(VENV)/ansible-galaxy collection build --force --output-path dist
 
