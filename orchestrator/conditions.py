@@ -51,15 +51,29 @@ def applying(lines: Iterable[str], platform: Platform) -> list[Requirement]:
     return [unconditional(line) for line in map(Requirement, lines) if _applies(line, platform, [""])]
 
 
-def missing(folder: Path, roots: Iterable[Requirement], platform: Platform) -> list[Requirement]:
-    """What the wheels of a folder need on such a device, and the folder has not.
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """What a device needs, compared with what was collected.
+
+    Attributes:
+        missing: requirements that no wheel fulfils.
+        needless: wheels that nothing needs on the device: pip judged a condition for the machine it runs on.
+    """
+
+    missing: tuple[Requirement, ...]
+    needless: tuple[Path, ...]
+
+
+def closure(folder: Path, roots: Iterable[Requirement], platform: Platform) -> Closure:
+    """Follow what is to be installed on such a device through the wheels of a folder.
 
     Args:
         folder: what was collected so far.
         roots: what is to be installed; their extras count.
         platform: the device's.
     """
-    wheels = {wheel.name: wheel for wheel in map(read_metadata, sorted(folder.glob("*.whl")))}
+    found = {path: read_metadata(path) for path in sorted(folder.glob("*.whl"))}
+    wheels = {wheel.name: wheel for wheel in found.values()}
     absent: dict[str, Requirement] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     queue = deque(roots)
@@ -75,7 +89,8 @@ def missing(folder: Path, roots: Iterable[Requirement], platform: Platform) -> l
         queue.extend(
             unconditional(need) for need in wheels[name].needs if _applies(need, platform, sorted(extras | {""}))
         )
-    return list(absent.values())
+    needed = {name for name, _ in seen}
+    return Closure(tuple(absent.values()), tuple(path for path, wheel in found.items() if wheel.name not in needed))
 
 
 def read_metadata(wheel: Path) -> Metadata:

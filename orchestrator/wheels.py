@@ -176,7 +176,7 @@ def _fetch(request: Request, tarball: Path) -> tuple[list[str], int]:
 
 
 def _download(request: Request, folder: Path, local: list[Path], wanted: list[Requirement]) -> None:
-    """Fetch what is wanted and everything that it needs on the device, also what it would not need here."""
+    """Fetch what is wanted and everything that it needs on the device, and nothing that it would need only here."""
     roots = [*wanted, *(Requirement(conditions.read_metadata(wheel).name) for wheel in local)]
     options = ["--dest", str(folder), "--only-binary", ":all:", "--implementation", "cp"]
     options += ["--python-version", request.platform.python]
@@ -187,11 +187,13 @@ def _download(request: Request, folder: Path, local: list[Path], wanted: list[Re
         asked = [*map(str, local), *(str(line) for line in (*wanted, *more))]
         if asked:
             pip.run(["download", *options, *asked], request.platform)
-        absent = conditions.missing(folder, roots, request.platform)
-        if not absent:
+        found = conditions.closure(folder, roots, request.platform)
+        if not found.missing:
+            for wheel in found.needless:
+                wheel.unlink()
             return
-        more += absent
-    names = ", ".join(str(requirement) for requirement in absent)
+        more += found.missing
+    names = ", ".join(str(requirement) for requirement in found.missing)
     raise WheelsError(f"wheels for {request.platform} still need {names}: list these in the requirements")
 
 

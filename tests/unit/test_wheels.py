@@ -31,6 +31,7 @@ class Pip:
         self.calls: list[list[str]] = []
         self.refuse: str | None = None
         self.needs: dict[str, tuple[str, ...]] = {}
+        self.leaves: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
         arguments = command[command.index("--no-input") + 1 :]
@@ -41,6 +42,8 @@ class Pip:
             write_wheel(Path(arguments[arguments.index("--wheel-dir") + 1]), "fogverse", ("confluent-kafka",))
             return subprocess.CompletedProcess(command, 0, "", "")
         folder = Path(arguments[arguments.index("--dest") + 1])
+        for name, needs in self.leaves.items() if "--only-binary" in arguments else ():
+            write_wheel(folder, name, needs)
         if arguments[-1].endswith("fogverse-1.0-py3-none-any.whl"):
             write_wheel(folder, "confluent_kafka")
         for name in self.fetched():
@@ -247,6 +250,21 @@ def test_what_a_package_needs_on_the_device_only_is_fetched_too(pip: Pip, tmp_pa
     requirements.write_text("camera[fast]==1\n")
     bundle = collect(Request(Platform("3.13", "aarch64"), requirements=(requirements,)), tmp_path / "cache")
     assert [name.split("-")[0] for name in bundle.wheels] == ["camera", "extra_fast", "gpio", "pip", "tree"]
+
+
+def test_what_only_this_machine_would_need_stays_here(pip: Pip, tmp_path: Path) -> None:
+    """Lost: megabytes of every device's card and link, for packages that pip wanted for the controller's own Python."""
+    pip.needs = {"camera": ("gpio==2", "backport==1; python_version < '3.12'")}
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("camera==1\n")
+    # As pip on a Python of 3.11 leaves them: it judges the conditions for itself.
+    pip.leaves = {"backport": ("typing-more==1",), "typing_more": (), "gpio": ()}
+    bundles = [
+        collect(Request(Platform(python, "aarch64"), requirements=(requirements,)), tmp_path / "cache")
+        for python in ("3.13", "3.11")
+    ]
+    names = [[name.split("-")[0] for name in bundle.wheels] for bundle in bundles]
+    assert names == [["camera", "gpio", "pip"], ["backport", "camera", "gpio", "pip", "typing_more"]]
 
 
 def test_what_no_download_brings_is_named_instead_of_asked_for_for_ever(pip: Pip, tmp_path: Path) -> None:
