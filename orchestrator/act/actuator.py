@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 #: How long Ansible has to end by itself after it was asked to.
 GRACE_S = 5.0
 _LOOK_S = 0.1
+#: Exit codes of Ansible that tell of hosts, failed or unreachable. With any other it did not get to its end.
+_OF_HOSTS = (2, 4)
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 
@@ -180,7 +182,7 @@ class _Result:
 
     def error(self, stderr: list[str]) -> str | None:
         """Why the run failed as a whole; a host's failure is that host's, not the run's."""
-        if self.code == 0 or (self.code is not None and any(h.verdict != "ok" for h in self.hosts.values())):
+        if self.code == 0 or (self.code in _OF_HOSTS and any(h.verdict != "ok" for h in self.hosts.values())):
             return None
         last = next((line.strip() for line in reversed(stderr) if line.strip()), "")
         how = "was killed" if self.code is None else f"ended with exit code {self.code}"

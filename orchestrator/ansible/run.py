@@ -129,7 +129,8 @@ def _carry_out(
             suppress_env_files=True,
             quiet=True,
         )
-        return outcome.status, int(outcome.rc or 0)
+        # What was killed has none.
+        return outcome.status, 1 if outcome.rc is None else outcome.rc
     finally:
         cancelled.forget()
         _end(stem)

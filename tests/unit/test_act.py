@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import ansible_runner  # type: ignore[import-untyped]
 import pytest
 
 from orchestrator.act.actuator import _Result
 from orchestrator.act.known import known
 from orchestrator.act.run import HostOutcome, RunOutcome, deploy, done_in, drain
+from orchestrator.ansible import run as ansible_run
 from orchestrator.ansible.events import of_host_key, reason_of
 from orchestrator.ansible.shared import is_shared_connection
 from orchestrator.core.instance import Instance
@@ -104,6 +109,33 @@ def test_a_run_without_a_word_is_a_failed_run() -> None:
     assert _taken().error([]) == "Ansible was killed and gave no reason"
     assert _taken(end).error([]) == "Ansible ended with exit code 4 and gave no reason"
     assert _taken({"event": "error", "text": "bad YAML"}, end).error(["x"]) == "bad YAML"
+
+
+@pytest.mark.parametrize("code", [1, 250, 254, 255])
+def test_a_run_that_did_not_get_to_its_end_has_not_worked_on_the_hosts_that_were_well_so_far(code: int) -> None:
+    """Lost otherwise: an Ansible that ran out of memory taken for started instances, if any host failed before."""
+    result = _taken(
+        {"event": "ok", "host": "pi-1", "task": "Check the request"},
+        {"event": "unreachable", "host": "pi-2", "task": "Check the request", "reason": "no route"},
+        {"event": "end", "rc": code},
+    )
+    outcome = RunOutcome(result.hosts, 5.0, result.error([]))
+    assert outcome.of("pi-1").reason == f"Ansible ended with exit code {code} and gave no reason"
+    assert outcome.of("pi-2").reason == "no route"
+
+
+def test_a_run_whose_process_was_killed_has_not_ended_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: what the kernel killed for want of memory taken for success, on every host that was begun."""
+    killed = SimpleNamespace(status="failed", rc=None)
+    monkeypatch.setattr(ansible_runner, "run", lambda **_given: killed)
+    monkeypatch.setattr(ansible_run, "Cancelled", lambda _channel: Mock())
+    monkeypatch.setattr(ansible_run, "grow", lambda _listener, _channel: 0)
+    monkeypatch.setattr(ansible_run, "_end", lambda _stem: None)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(json.dumps(deploy([INSTANCE], Path("i")).as_request()).encode() + b"\n")
+        assert ansible_run.run(theirs, tmp_path, tmp_path / "ssh") != 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_off_run_counts_as_failed_on_every_host_it_did_not_fail_on() -> None:
