@@ -133,6 +133,18 @@ def done_in(task: str | None, result: Any) -> list[str]:
     """
     if task not in DECISIVE or not isinstance(result, Mapping):
         return []
-    lines = str(result.get("stdout") or "").splitlines()
-    said = [json.loads(line.removeprefix(_INSTANCE)) for line in lines if line.startswith(_INSTANCE)]
-    return [] if any(one["failed"] for one in said) else [str(one["instance"]) for one in said]
+    said = [
+        found
+        for line in str(result.get("stdout") or "").splitlines()
+        if line.startswith(_INSTANCE) and (found := _said(line.removeprefix(_INSTANCE))) is not None
+    ]
+    return [] if any(failed for _, failed in said) else [name for name, _ in said]
+
+
+def _said(text: str) -> tuple[str, bool] | None:
+    """Instance and whether it has failed; None of what makes no sense: one device must not end the run for all."""
+    try:
+        one = json.loads(text)
+        return str(one["instance"]), bool(one["failed"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -176,6 +176,14 @@ def test_only_what_a_device_says_of_its_instances_counts_as_started(task: str, o
     assert done_in(task, {"stdout": output}) == done
 
 
+@pytest.mark.parametrize("line", ["instance {", 'instance {"instance": "a@pi-1.1"}', "instance 5", "instance []"])
+def test_what_one_device_says_ends_no_run(line: str) -> None:
+    """Lost otherwise: the whole batch, by one device whose disk or shell has gone mad."""
+    assert done_in("Start the instances", {"stdout": f"{line}\n"}) == []
+    whole = 'instance {"instance": "a@pi-1.2", "failed": false}'
+    assert done_in("Start the instances", {"stdout": f"{line}\n{whole}\n"}) == ["a@pi-1.2"]
+
+
 def test_a_host_key_that_ssh_refuses_is_told_with_the_mend() -> None:
     """Lost: a device set up anew, behind a frame of at-signs."""
     fingerprint = "SHA256:" + "a" * 43
