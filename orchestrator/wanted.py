@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -38,6 +39,7 @@ Releases = tuple[str, ...]
 MOST_RELEASES = 16
 #: How long the broker may take to acknowledge.
 _ACKNOWLEDGED_S = 10.0
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def releases_topic(observer_topic: str) -> str:
@@ -48,16 +50,28 @@ def releases_topic(observer_topic: str) -> str:
 def read(options: Mapping[str, Any], observer_topic: str) -> dict[str, Releases]:
     """The releases that may start by themselves, newest first, by service; absent is of what nothing is said.
 
+    As instances read it: the last record of a service counts, and one that makes no sense, or is empty, says nothing.
+
     Raises:
         BrokerUnreachable: no broker answered.
     """
     found: dict[str, Releases] = {}
     for record in tail(options, releases_topic(observer_topic), most=sys.maxsize):
-        try:
-            found[record.key.decode()] = tuple(map(str, json.loads(record.value)["releases"]))
-        except (AttributeError, ValueError, KeyError, TypeError):
-            continue  # none of ours: instances ignore it, too
+        service, names = (record.key or b"").decode(errors="replace"), _named(record.value)
+        found.pop(service, None)
+        if names:
+            found[service] = names
     return found
+
+
+def _named(value: bytes | None) -> Releases:
+    """Releases that a record names; none of one that instances would not heed."""
+    try:
+        names = json.loads(value or b"{}")["releases"]
+    except (ValueError, KeyError, TypeError):
+        return ()
+    sound = isinstance(names, list) and len(names) <= MOST_RELEASES
+    return tuple(names) if sound and all(isinstance(name, str) and _NAME.fullmatch(name) for name in names) else ()
 
 
 def after(before: Releases, release: str, *, only: bool) -> Releases:

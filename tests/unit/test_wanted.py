@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -46,15 +47,29 @@ def test_during_an_upgrade_both_may_start_and_afterwards_only_the_new_one() -> N
     assert len(wanted.after(tuple(map(str, range(40))), "new", only=False)) == wanted.MOST_RELEASES
 
 
-@pytest.mark.parametrize(
-    "value",
-    [b"", b"[]", b"5", b"{", b'{"releases": []}', b'{"releases": "new"}', b'{"releases": [1]}',
-     b'{"releases": ["a b"]}', json.dumps({"releases": ["x"] * 17}).encode(), b'{"releases": ["\\u001b[2J"]}',
-     b"\xff", None],
-)  # fmt: skip
+NONSENSE = [
+    b"", b"[]", b"5", b"{", b'{"releases": []}', b'{"releases": "new"}', b'{"releases": [1]}',
+    b'{"releases": ["a b"]}', json.dumps({"releases": ["x"] * 17}).encode(), b'{"releases": ["\\u001b[2J"]}',
+    b"\xff", None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NONSENSE)
 def test_a_record_that_makes_no_sense_says_nothing(value: bytes | None) -> None:
     """Lost otherwise: instances that anybody stops, or a terminal that anybody writes to, with one bad record."""
     assert gate.releases_of(value) is None
+
+
+@pytest.mark.parametrize("value", NONSENSE)
+def test_what_instances_do_not_heed_is_said_again(value: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: the gate, for good: the controller takes for said what a bad record or a tombstone has undone."""
+    good = b'{"releases": ["new"]}'
+    records = [SimpleNamespace(key=b"slow", value=one) for one in (good, value)]
+    records += [SimpleNamespace(key=key, value=good) for key in (b"other", b"\xff", None)]
+    monkeypatch.setattr(wanted, "tail", lambda *_args, **_options: records)
+    said = wanted.read({}, "observer")
+    assert "slow" not in said
+    assert said["other"] == ("new",)
 
 
 @pytest.mark.parametrize(("given", "asked"), [({}, 0), ({"release": "a", "deployed": "a"}, 0), ({"release": "a"}, 1)])
