@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -123,6 +124,62 @@ def test_who_may_not_read_the_topic_runs(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(gate, "ask", ask)
     assert gate.Gate(settings(release="old"), Stopping(1), lambda _why, _wanted: None).opens()
+
+
+class Broker:
+    """Stands where the client would be: its answers, and the errors that it tells by the way."""
+
+    records: ClassVar[list[object]] = []
+    told: ClassVar[list[KafkaError]] = []
+    lists = True
+
+    def __init__(self, config: dict[str, Any], **_options: object) -> None:
+        self.errors, self.left = config["error_cb"], list(self.records)
+
+    def list_topics(self, topic: str, **_options: object) -> object:
+        if not self.lists:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
+
+    def assign(self, _partitions: object) -> None:
+        """Nobody asks."""
+
+    def poll(self, _timeout_s: float) -> object:
+        for error in self.told:
+            self.errors(error)
+        return self.left.pop(0) if self.left else None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_wrong_password_is_told_as_such_while_it_is_asked_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: hours, since a device that boots with a password of yesterday says that no broker is there."""
+    monkeypatch.setattr(gate, "Consumer", Broker)
+    monkeypatch.setattr(Broker, "lists", False)
+    monkeypatch.setattr(
+        Broker,
+        "told",
+        [KafkaError(KafkaError._ALL_BROKERS_DOWN), KafkaError(KafkaError._AUTHENTICATION, "bad password")],
+    )
+    stopping, told = Stopping(1), list[str]()
+
+    def waits(why: str, _wanted: str | None) -> None:
+        told.append(why)
+        stopping.request("enough")
+
+    assert not gate.Gate(settings(release="old"), stopping, waits).opens(), "nor does it run unasked"
+    assert told == ["asks which release is wanted: the broker refuses the consumer: bad password"]
+
+
+def test_what_was_read_of_an_endless_topic_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: the gate, to whoever floods the topic, or on a slow link: the last record counts."""
+    record = SimpleNamespace(error=lambda: None, key=lambda: b"slow", value=lambda: b'{"releases": ["old"]}')
+    monkeypatch.setattr(gate, "Consumer", Broker)
+    monkeypatch.setattr(gate, "READ_S", 0.05)
+    monkeypatch.setattr(Broker, "records", [record] * 1_000_000)
+    with pytest.raises(KafkaException, match="not read to its end"):
+        gate.ask(settings(release="old"))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from fogverse.kafka_config import consumer_config
-from fogverse.kafka_errors import is_refusal, is_unknown_topic
+from fogverse.kafka_errors import is_refusal, is_unknown_topic, refused
 from fogverse.settings import Settings
 from fogverse.stopping import Stopping
 from fogverse.throttle import Throttle
@@ -62,21 +62,31 @@ def ask(settings: Settings) -> Releases | None:
     """The releases of the service that may start by themselves, newest first; None when nothing is said about it.
 
     Raises:
-        KafkaException: the broker does not answer, or refuses.
+        KafkaException: the broker does not answer, or refuses us, or the topic (_Refused: us, whatever we ask).
     """
-    topic = releases_topic(settings.observer_topic)
-    config: dict[str, Any] = consumer_config(settings) | {"enable.partition.eof": True, "error_cb": lambda _error: None}
+    topic, told = releases_topic(settings.observer_topic), list[KafkaError]()
+    config: dict[str, Any] = consumer_config(settings) | {"enable.partition.eof": True, "error_cb": told.append}
     consumer = Consumer(config, logger=kafka_log)  # it joins nothing: partitions are assigned by hand
     try:
-        described = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
-        if described.error is not None:
-            if is_unknown_topic(described.error):
-                return None
-            raise KafkaException(described.error)
-        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        return _last(consumer, settings.service.encode())
+        return _read(consumer, topic, settings.service.encode())
+    except KafkaException as error:
+        # What was asked only says that nobody answered; that a password is wrong comes this way.
+        consumer.poll(0)
+        if refusal := next(filter(is_refusal, told), None):
+            raise _Refused(refusal) from error
+        raise
     finally:
         consumer.close()
+
+
+def _read(consumer: Consumer, topic: str, service: bytes) -> Releases | None:
+    described = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
+    if described.error is not None:
+        if is_unknown_topic(described.error):
+            return None
+        raise KafkaException(described.error)
+    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    return _last(consumer, service)
 
 
 def _last(consumer: Consumer, service: bytes) -> Releases | None:
@@ -92,8 +102,13 @@ def _last(consumer: Consumer, service: bytes) -> Releases | None:
             raise KafkaException(error)
         if record.key() == service:
             found = releases_of(record.value())
-    log.warning("the wanted releases were not read to their end within %.0f s: what was read counts", READ_S)
-    return found
+    # What comes later may say otherwise, also about a service that was not named so far.
+    reason = f"the topic was not read to its end within {READ_S:.0f} s: does somebody flood it?"
+    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, reason))
+
+
+class _Refused(KafkaException):
+    """The broker does not let us in at all, so that nothing can be consumed either."""
 
 
 class Gate:
@@ -119,6 +134,10 @@ class Gate:
         while not self._stopping.requested:
             try:
                 wanted = ask(self._settings)
+            except _Refused as error:
+                self._hold(f"asks which release is wanted: {refused('consumer', error.args[0])}", None)
+                self._stopping.wait(AGAIN_S)
+                continue
             except KafkaException as error:
                 if is_refusal(error.args[0]):
                     topic = releases_topic(self._settings.observer_topic)
