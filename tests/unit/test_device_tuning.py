@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 import pytest
+import yaml
 
 from orchestrator.project import PROJECT
 
@@ -55,3 +56,42 @@ def test_words_wait_for_a_restart_until_there_was_one(device: Device) -> None:
     assert device.run("cmdline.sh.j2").stdout == "pending\n"
     (device.folder / "home" / "tuning" / "boot").write_text("an earlier one\n")
     assert device.run("cmdline.sh.j2").stdout == ""
+
+
+def test_what_cannot_be_taken_back_is_said_and_stays_noted(device: Device) -> None:
+    """Lost: what was there before, for good: a boot partition that could not be written was called as it was."""
+    device.run("cmdline.sh.j2")
+    changed = device.cmdline.read_text()
+    (device.folder / "cmdline.txt.new").mkdir()  # what is to be written cannot be
+    assert device.run("untune.sh.j2").returncode != 0
+    assert device.cmdline.read_text() == changed
+    (device.folder / "cmdline.txt.new").rmdir()
+    unmounted = device.cmdline.rename(device.folder / "aside")
+    refused = device.run("untune.sh.j2")
+    assert refused.returncode != 0
+    assert "mount the boot partition" in refused.stderr
+    unmounted.rename(device.cmdline)
+    assert device.run("untune.sh.j2").returncode == 0
+    assert device.cmdline.read_text() == f"{LINE}\n"
+    assert device.run("untune.sh.j2").stdout == ""
+
+
+def test_a_drop_in_that_cannot_be_written_is_not_called_changed_and_well(device: Device) -> None:
+    """Lost: a full card takes the place of a limit with half a file, and the run says that all is well."""
+    place = device.folder / "etc" / "some.conf.d" / "90-fogverse.conf"
+    drop_in = {"path": str(place), "lines": ["[Journal]"], "apply": f"touch {device.folder}/applied"}
+    place.parent.parent.write_text("a file where a folder should be")
+    assert device.run("drop-ins.sh.j2", fogverse_device_drop_ins=[drop_in]).returncode != 0
+    assert not (device.folder / "applied").exists()
+    place.parent.parent.unlink()
+    assert device.run("drop-ins.sh.j2", fogverse_device_drop_ins=[drop_in]).returncode == 0
+    assert place.read_text().endswith("[Journal]\n")
+    gone = drop_in | {"lines": [], "apply": "false"}
+    assert device.run("drop-ins.sh.j2", fogverse_device_drop_ins=[gone]).returncode == 0
+    assert not place.parent.exists()
+
+
+def test_removing_everything_begins_with_the_tuning() -> None:
+    """Lost: a board that goes to somebody else with our limits, and without the notes of what was there before."""
+    tasks = yaml.safe_load((TEMPLATES.parent / "tasks" / "remove.yml").read_text())
+    assert tasks[0]["ansible.builtin.import_tasks"] == "untune.yml"
