@@ -10,10 +10,12 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 from orchestrator.project import PROJECT
 
 TEMPLATES = PROJECT / "roles" / "fogverse_device" / "templates"
+VARIABLES = yaml.safe_load((TEMPLATES.parent / "vars" / "main.yml").read_text())
 LINE = "console=serial0,115200 root=PARTUUID=1234-02 rootwait quiet"
 WORDS = ["cgroup_memory=1", "cgroup_enable=memory"]
 
@@ -89,6 +91,25 @@ def test_a_drop_in_that_cannot_be_written_is_not_called_changed_and_well(device:
     gone = drop_in | {"lines": [], "apply": "false"}
     assert device.run("drop-ins.sh.j2", fogverse_device_drop_ins=[gone]).returncode == 0
     assert not place.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "run_mb", "limits"),
+    [
+        (128, 91, ["SystemMaxUse=128M"]),
+        (128, 1600, ["SystemMaxUse=128M", "RuntimeMaxUse=128M"]),
+        (8, 91, ["SystemMaxUse=8M", "RuntimeMaxUse=8M"]),
+        (128, None, ["SystemMaxUse=128M"]),
+        (0, 1600, []),
+    ],
+)
+def test_the_limit_of_the_journal_takes_no_memory(megabytes: int, run_mb: int | None, limits: list[str]) -> None:
+    """Lost: most of /run, on a Pi that keeps its journal in memory: it was allowed ten times more."""
+    lines = VARIABLES["fogverse_device_journal"]["lines"]
+    said = {} if run_mb is None else {"run_mb": run_mb}
+    given = {"fogverse_device_journal_mb": megabytes, "fogverse_device_journal_storage": ""}
+    found = NativeEnvironment().from_string(lines).render(given | {"fogverse_device_said": said})
+    assert found == (["[Journal]", *limits] if limits else [])
 
 
 def test_removing_everything_begins_with_the_tuning() -> None:
