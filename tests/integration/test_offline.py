@@ -33,7 +33,11 @@ NO_REGISTRY = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.
 CODE = "import tqdm\n\n\ndef process(message):\n    return message.value\n"
 MODEL = "Raspberry Pi 4 Model B Rev 1.4"
 CMDLINE = "console=serial0,115200 root=PARTUUID=1234-02 rootwait quiet"
-DROP_INS = ("/etc/systemd/journald.conf.d/90-fogverse.conf", "/etc/sysctl.d/90-fogverse.conf")
+DROP_INS = (
+    "/etc/systemd/journald.conf.d/90-fogverse.conf",
+    "/etc/sysctl.d/90-fogverse.conf",
+    "/etc/rpi/swap.conf.d/90-fogverse.conf",
+)
 
 
 @functools.cache
@@ -264,7 +268,8 @@ def test_tuning_does_what_is_asked_for_once_and_can_be_taken_back(prepared: Shel
         f"sudo mkdir -p /boot/firmware; printf '{CMDLINE}\\n' | sudo tee /boot/firmware/cmdline.txt; "
         f"printf '{MODEL}\\0' | sudo tee /etc/model >/dev/null; printf '{unit}' | sudo tee "
         "/etc/systemd/system/chrony.service /etc/systemd/system/dphys-swapfile.service; sudo systemctl daemon-reload; "
-        "sudo systemctl enable --now dphys-swapfile",
+        "sudo systemctl enable --now dphys-swapfile; sudo mkdir -p /etc/rpi/swap.conf.d; "
+        "printf '[Main]\n#Mechanism=auto\n' | sudo tee /etc/rpi/swap.conf",
     )
     boot = prepared.on("pi-1", "cat /proc/sys/kernel/random/boot_id; stat -c %Y /proc/1")
     wanted = {
@@ -283,13 +288,14 @@ def test_tuning_does_what_is_asked_for_once_and_can_be_taken_back(prepared: Shel
         "-e",
         yaml.safe_dump(wanted, default_flow_style=True),
     )
-    assert "changed=7" in prepared.run(*tune, "--check")
+    assert "changed=8" in prepared.run(*tune, "--check")
     assert prepared.on("pi-1", "cat /boot/firmware/cmdline.txt") == CMDLINE
     assert prepared.on("pi-1", f"ls {' '.join(DROP_INS)} 2>/dev/null || true") == ""
-    assert "changed=7" in prepared.run(*tune)
+    assert "changed=8" in prepared.run(*tune)
     assert prepared.on("pi-1", "cat /boot/firmware/cmdline.txt") == f"{CMDLINE} cgroup_memory=1 cgroup_enable=memory"
     assert prepared.on("pi-1", "cat /proc/sys/kernel/random/boot_id; stat -c %Y /proc/1") != boot, "it has restarted"
     assert "SystemMaxUse=128M" in prepared.on("pi-1", f"cat {DROP_INS[0]}")
+    assert prepared.on("pi-1", f"cat {DROP_INS[2]}").endswith("[Main]\nMechanism=zram")
     assert prepared.on("pi-1", "cat /proc/sys/net/ipv4/tcp_keepalive_time") == "300"
     assert "noatime" in prepared.on("pi-1", "findmnt --noheadings --output OPTIONS /")
     assert prepared.on("pi-1", "systemctl is-enabled chrony dphys-swapfile || true") == "enabled\ndisabled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -116,3 +117,36 @@ def test_removing_everything_begins_with_the_tuning() -> None:
     """Lost: a board that goes to somebody else with our limits, and without the notes of what was there before."""
     tasks = yaml.safe_load((TEMPLATES.parent / "tasks" / "remove.yml").read_text())
     assert tasks[0]["ansible.builtin.import_tasks"] == "untune.yml"
+
+
+@pytest.mark.parametrize(
+    ("config", "more", "writes"),
+    [
+        (None, {}, False),
+        ("[Main]\n#Mechanism=auto\n", {}, True),
+        ("[Main]\nMechanism=swapfile\n", {}, True),
+        ("[Main]\nMechanism=none\n", {}, False),
+        ("", {"50-own": "[Main]\nMechanism=zram\n"}, False),
+        ("", {"90-fogverse": "[Main]\nMechanism=zram\n"}, True),
+        ("[Main]\nMechanism=none\n", {"50-own": "[Main]\nMechanism=zram+file\n"}, True),
+    ],
+)
+def test_a_swap_file_that_is_written_from_memory_is_seen(
+    device: Device, config: str | None, more: dict[str, str], writes: bool
+) -> None:
+    """Lost: a card that newer Raspberry Pi OS swaps to all the same; or swap, switched on where its owner has none."""
+    place = device.folder / "swap.conf"
+    if config is not None:
+        place.write_text(config)
+    Path(f"{place}.d").mkdir()
+    for name, text in more.items():
+        (Path(f"{place}.d") / f"{name}.conf").write_text(text)
+    look = (TEMPLATES / "look.sh.j2").read_text()
+    found = re.search(r"(?ms)^swap_config=.*?^fi$", look)
+    assert found is not None
+    script = found[0].replace("/etc/rpi/swap.conf", str(place)) + '\necho "$zram_file"\n'
+    said = subprocess.run(["sh"], input=script, text=True, check=True, capture_output=True)
+    assert (said.stdout, said.stderr) == (f"{str(writes).lower()}\n", "")
+    lines = NativeEnvironment().from_string(VARIABLES["fogverse_device_swap"]["lines"].replace("| bool", ""))
+    wanted = lines.render(fogverse_device_said={"zram_file": writes}, fogverse_device_swap_file=False)
+    assert wanted == (["[Main]", "Mechanism=zram"] if writes else [])
