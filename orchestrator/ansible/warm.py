@@ -56,7 +56,8 @@ class Warm:
             with self._lock:
                 try:
                     self._current().take(theirs.fileno(), put_errors)
-                except (BrokenPipeError, ConnectionError):  # it has just died
+                except ConnectionError:  # it has just died, perhaps so lately that it still counts as a process
+                    self._bury()
                     self._current().take(theirs.fileno(), put_errors)
         except BaseException:
             mine.close()
@@ -81,6 +82,11 @@ class Warm:
         for server in servers:
             server.retire()
         for server in servers:
+            server.end()
+
+    def _bury(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
             server.end()
 
     def _current(self) -> _Server:
@@ -110,10 +116,10 @@ class _Server:
         place = tempfile.gettempdir()
         place = place if len(place) < _LONGEST else "/tmp"  # noqa: S108 - a folder with a name of its own is made in it
         self._folder = Path(tempfile.mkdtemp(prefix="fogverse-ansible-", dir=place))
-        for name in (CONNECTIONS, "local"):
-            (self._folder / name).mkdir(mode=0o700)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        try:
+            for name in (CONNECTIONS, "local"):
+                (self._folder / name).mkdir(mode=0o700)
             # -P: the working folder is no place to import from.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "orchestrator.ansible.server", str(theirs.fileno()), str(self._folder)],
@@ -124,6 +130,12 @@ class _Server:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+        except BaseException:
+            self._control.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        finally:
+            theirs.close()
 
     @property
     def pid(self) -> int:

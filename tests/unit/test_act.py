@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
-import ansible_runner  # type: ignore[import-untyped]
+import ansible_runner
 import pytest
 
 from orchestrator.act.actuator import _Result

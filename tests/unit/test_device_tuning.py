@@ -109,7 +109,7 @@ def test_the_limit_of_the_journal_takes_no_memory(megabytes: int, run_mb: int | 
     lines = VARIABLES["fogverse_device_journal"]["lines"]
     said = {} if run_mb is None else {"run_mb": run_mb}
     given = {"fogverse_device_journal_mb": megabytes, "fogverse_device_journal_storage": ""}
-    found = NativeEnvironment().from_string(lines).render(given | {"fogverse_device_said": said})
+    found: object = NativeEnvironment().from_string(lines).render(given | {"fogverse_device_said": said})
     assert found == (["[Journal]", *limits] if limits else [])
 
 
@@ -148,5 +148,5 @@ def test_a_swap_file_that_is_written_from_memory_is_seen(
     said = subprocess.run(["sh"], input=script, text=True, check=True, capture_output=True)
     assert (said.stdout, said.stderr) == (f"{str(writes).lower()}\n", "")
     lines = NativeEnvironment().from_string(VARIABLES["fogverse_device_swap"]["lines"].replace("| bool", ""))
-    wanted = lines.render(fogverse_device_said={"zram_file": writes}, fogverse_device_swap_file=False)
+    wanted: object = lines.render(fogverse_device_said={"zram_file": writes}, fogverse_device_swap_file=False)
     assert wanted == (["[Main]", "Mechanism=zram"] if writes else [])
