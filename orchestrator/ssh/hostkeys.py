@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import paramiko
 from orchestrator.errors import DeviceFailed
 from orchestrator.inventory.connection import Connection
 from orchestrator.ssh.reasons import host_key_name, reason, timed_out
+
+#: How RSA keys are used, and what known_hosts calls them.
+_RSA = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,8 @@ def show(connection: Connection, known_hosts: Path, timeout_s: float) -> HostKey
         DeviceFailed: it cannot be reached, or is no SSH server.
     """
     try:
-        key = _ask(connection, timeout_s)
         known = _known(connection, known_hosts)
+        key = _ask(connection, timeout_s, known)
     except TimeoutError:
         raise DeviceFailed(f"{connection.device}: {timed_out(timeout_s, 'the SSH greeting')}") from None
     except (OSError, paramiko.SSHException, paramiko.hostkeys.InvalidHostKey) as error:
@@ -58,10 +62,13 @@ def trust(key: HostKey, known_hosts: Path) -> None:
         file.write(("" if not text or text.endswith("\n") else "\n") + key.line + "\n")
 
 
-def _ask(connection: Connection, timeout_s: float) -> paramiko.PKey:
+def _ask(connection: Connection, timeout_s: float, known: Collection[str]) -> paramiko.PKey:
+    """The key of a kind that is known, if the device has one: it has several, and another one says nothing."""
     with socket.create_connection((connection.host, connection.port), timeout=timeout_s) as link:
         transport = paramiko.Transport(link)
         transport.set_log_channel("orchestrator.ssh.paramiko")
+        options = transport.get_security_options()
+        options.key_types = sorted(options.key_types, key=lambda kind: _RSA.get(kind, kind) not in known)
         transport.banner_timeout = 2 * timeout_s  # ours comes first: its words are clearer
         try:
             transport.start_client(timeout=timeout_s)

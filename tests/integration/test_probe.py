@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from orchestrator.errors import DeviceFailed
@@ -266,6 +267,29 @@ def test_another_key_than_the_trusted_one_is_not_taken_for_known(server: Server,
     write_known_hosts(tmp_path / "known_hosts", server.port, server.folder / "other-host.pub")
 
     assert show(server.connection, tmp_path / "known_hosts", 5).state == "changed"
+
+
+@pytest.mark.parametrize("kind", ["ECDSA", "RSA"])
+def test_a_key_of_another_kind_than_the_usual_is_known_too(kind: str, server: Server, tmp_path: Path) -> None:
+    """Lost: hours over an attack that is none: a device has keys of three kinds, and any may be known."""
+    key = paramiko.ECDSAKey.generate() if kind == "ECDSA" else paramiko.RSAKey.generate(2048)
+    usual = paramiko.Ed25519Key.from_private_key_file(str(server.folder / "host"))
+
+    def offer_both(link: socket.socket, done: threading.Event) -> None:
+        transport = paramiko.Transport(link)
+        transport.add_server_key(usual)
+        transport.add_server_key(key)
+        transport.start_server(server=paramiko.ServerInterface())
+        done.wait(10)
+        transport.close()
+        transport.join(5)
+
+    with listening(offer_both) as port:
+        connection = replace(server.connection, port=port)
+        known_hosts = tmp_path / "known_hosts"
+        known_hosts.write_text(f"[{HOST}]:{port} {key.get_name()} {key.get_base64()}\n")
+        shown = show(connection, known_hosts, 10)
+    assert (shown.kind, shown.state) == (key.get_name(), "known")
 
 
 def test_trusting_a_key_keeps_those_of_the_other_devices(server: Server, tmp_path: Path) -> None:
