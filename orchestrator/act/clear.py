@@ -82,7 +82,7 @@ def clear(
             request = PlaybookRun("drain.yml", inventory, device, {"service": service.name, "slot": "all"})
             host = actuator.run(request, stop, began(service)).of(device)
             reason = host.words
-            if host.verdict == "ok" and not _left(device, service, cluster):
+            if host.verdict == "ok" and not _left(device, service, cluster, stop):
                 reason = f"it is stopped, but {service.group_id} still lists it"
         outcome: Outcome = "failed" if reason else "drained"
         if reason and force and not stop.is_set():
@@ -103,10 +103,9 @@ def members(device: str, service: Service, cluster: Cluster) -> list[str]:
     return [name for name, instance in found if instance is not None and instance.device == device]
 
 
-def _left(device: str, service: Service, cluster: Cluster) -> bool:
+def _left(device: str, service: Service, cluster: Cluster, stop: threading.Event) -> bool:
     until = time.monotonic() + LEFT_S
     while members(device, service, cluster):
-        if time.monotonic() > until:
+        if time.monotonic() > until or stop.wait(_LOOK_S):
             return False
-        time.sleep(_LOOK_S)
     return True
