@@ -90,7 +90,7 @@ class Actuator:
         error = self._once(request, result, began, stop, on_event, kill or threading.Event())
         if result.pid is None and not stop.is_set():  # the warm process died with the run in its hands
             error = self._once(request, result, began, stop, on_event, kill or threading.Event())
-        return RunOutcome(result.hosts, self._clock.now(), error)
+        return RunOutcome(result.hosts, self._clock.now(), error, result.begun)
 
     def _once(
         self,
@@ -157,6 +157,7 @@ class _Result:
 
     def __init__(self) -> None:
         self.hosts: dict[str, HostOutcome] = {}
+        self.begun = False
         self.task: str | None = None
         self.words: str | None = None
         self.pid: int | None = None
@@ -164,6 +165,8 @@ class _Result:
 
     def take(self, event: Mapping[str, Any]) -> None:
         match event.get("event"):
+            case "play":
+                self.begun = True
             case "task":
                 self.task = event.get("name")
             case "ok":

@@ -105,11 +105,13 @@ class RunOutcome:
         hosts: by host name; a host that Ansible never got to is absent.
         ended_at: when the child process was gone.
         error: why the run as a whole failed (deadline, interrupted, Ansible's own words); None when it ran.
+        begun: whether it came to its first play; before that no device had anything to do with how it ended.
     """
 
     hosts: Mapping[str, HostOutcome]
     ended_at: float
     error: str | None = None
+    begun: bool = True
 
     def of(self, host: str) -> HostOutcome:
         """The outcome on one host; a run that failed as a whole failed on each host that it was not done with.

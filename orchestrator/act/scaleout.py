@@ -39,11 +39,13 @@ class ScaleOut:
         self._planned = planned
         self._means = means
         self._course = Course(service.name, decided_at, means)
+        self._hopeless = False
 
     def run(self, count: int, choose: Choose) -> tuple[Instance, ...]:
         """Start ``count`` instances where ``choose`` says; returns those that run now.
 
-        A device that failed is in quarantine when ``choose`` is asked again for the instances still missing.
+        A device that failed is in quarantine when ``choose`` is asked again for the instances still missing. Where
+        Ansible could not begin, no device is to blame, and no other is tried: that is the next decision's.
         """
         running: list[Instance] = []
         until = self._means.clock.now() + self._means.retry_s
@@ -63,6 +65,8 @@ class ScaleOut:
                 for instance in batch:
                     self._means.release(instance)
                 self._course.end()
+            if self._hopeless:
+                break
             if len(running) < count and not self._means.stop.is_set() and self._means.clock.now() > until:
                 words = f"{len(running)} of {count} were started, and {self._means.retry_s:g} s for it are over"
                 self._course.tell("no-device", words)
@@ -76,12 +80,18 @@ class ScaleOut:
             course.tell("placed", f"{instance.device}: {placement.explanation}", instance)
             means.reports.forget(instance)
         request = deploy(batch, means.inventory, known(self._service))
-        with Starting(batch, request, means, course, lambda one, why: self._fail(one, why, blame=True)) as starting:
+
+        def fail(one: Instance, why: str) -> None:
+            # Of a task that failed its device told; else the run is over, and may have had nothing to do with devices.
+            self._fail(one, why, blame=starting.failed[one].task is not None or starting.outcome().begun)
+
+        with Starting(batch, request, means, course, fail) as starting:
             unproved = Proof(self._service, batch, means, course, self._planned).run(starting)
             unknown = starting.awaited
             for instance in unknown:
                 words = starting.outcome().error or "the master is stopping"
                 course.tell("interrupted", f"{words}; the next start finds out what runs", instance)
+            self._hopeless = not starting.outcome().begun
         failed = [instance for instance, host in starting.failed.items() if host.verdict == "failed"]
         gone = {*unknown, *starting.failed}
         for instance, failure in unproved.items():
@@ -98,7 +108,7 @@ class ScaleOut:
         return [instance for instance in batch if instance not in {*gone, *failed}]
 
     def _compensate(self, failed: Collection[Instance]) -> None:
-        if not failed:
+        if not failed or self._hopeless:
             return
         outcome = self._means.actuator.run(drain(failed, self._means.inventory), self._means.stop)
         for instance in failed:

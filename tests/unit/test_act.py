@@ -108,7 +108,9 @@ def test_a_run_without_a_word_is_a_failed_run() -> None:
     assert _taken().error(["Traceback\n", "ImportError: no ansible\n"]) == "ImportError: no ansible"
     assert _taken().error([]) == "Ansible was killed and gave no reason"
     assert _taken(end).error([]) == "Ansible ended with exit code 4 and gave no reason"
-    assert _taken({"event": "error", "text": "bad YAML"}, end).error(["x"]) == "bad YAML"
+    broken = _taken({"event": "error", "text": "bad YAML"}, end)
+    assert (broken.error(["x"]), broken.begun) == ("bad YAML", False)
+    assert _taken({"event": "play", "name": "Start instances"}, end).begun
 
 
 @pytest.mark.parametrize("code", [1, 250, 254, 255])

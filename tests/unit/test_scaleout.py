@@ -32,6 +32,8 @@ class FakeAnsible:
     def __init__(self, failing: Mapping[str, HostOutcome]) -> None:
         self.failing = failing
         self.runs: list[PlaybookRun] = []
+        #: Why no run begins.
+        self.broken: str | None = None
         #: A run does not end before this is set; whether it was, of each run.
         self.hold: threading.Event | None = None
         self.held: list[bool] = []
@@ -40,6 +42,8 @@ class FakeAnsible:
         self, request: PlaybookRun, _stop: threading.Event, on_event: Callable[[Mapping[str, Any]], None] | None = None
     ) -> RunOutcome:
         self.runs.append(request)
+        if self.broken is not None:
+            return RunOutcome({}, 0.0, self.broken, begun=False)
         if self.hold is not None and on_event is not None:
             for host in self.alive():
                 on_event({"event": "ok", "host": host, "task": "Start the instances", "done": [str(INSTANCES[host])]})
@@ -48,6 +52,8 @@ class FakeAnsible:
         return RunOutcome(hosts if request.playbook == "deploy.yml" else {}, 0.0)
 
     def alive(self) -> list[str]:
+        if self.broken is not None:
+            return []
         hosts = [host for run in self.runs if run.playbook == "deploy.yml" for host in run.limit.split(",")]
         return [host for host in hosts if host not in self.failing]
 
@@ -97,9 +103,16 @@ class Story:
     """One scale-out, and what was told of it."""
 
     def __init__(
-        self, count: int, failing: Mapping[str, HostOutcome], *, away: bool = False, hold_until: str = ""
+        self,
+        count: int,
+        failing: Mapping[str, HostOutcome],
+        *,
+        away: bool = False,
+        hold_until: str = "",
+        broken: str | None = None,
     ) -> None:
         self.ansible = FakeAnsible(failing)
+        self.ansible.broken = broken
         self.ansible.hold = threading.Event() if hold_until else None
         self._hold_until = hold_until
         self.cluster = FakeCluster(self.ansible, away=away)
@@ -168,6 +181,15 @@ def test_a_broker_that_goes_away_blames_nobody_and_stops_nothing() -> None:
     assert story.blamed == []
     assert story.told("pi-1")[-1] == "unproved"
     assert [run.playbook for run in story.ansible.runs] == ["deploy.yml"]
+
+
+def test_an_ansible_that_cannot_begin_is_no_devices_fault() -> None:
+    """Lost otherwise: the whole fleet, in quarantine for a typing mistake that was mended since."""
+    story = Story(2, {}, broken="hosts.yml is no YAML")
+    assert (story.running, story.blamed) == (set(), [])
+    assert story.told("pi-1") == ["placed", "failed"]
+    assert story.steps[-1].detail == "hosts.yml is no YAML"
+    assert story.limits == ["pi-1,pi-2"], "it is not tried again and again"
 
 
 def test_nobody_waits_for_the_slowest_of_a_batch_which_is_named() -> None:
