@@ -89,6 +89,7 @@ def _ask_here(script: str, timeout_s: float, clock: Callable[[], float]) -> Answ
             ["sh", "-c", script],
             capture_output=True,
             text=True,
+            errors="replace",  # a journal may hold anything
             timeout=timeout_s,
             check=False,
             stdin=subprocess.DEVNULL,

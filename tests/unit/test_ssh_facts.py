@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from orchestrator.inventory.connection import Connection
+from orchestrator.ssh.ask import ask
 from orchestrator.ssh.facts import UnitState, parse
 
 ANSWER = """\
@@ -52,3 +56,10 @@ def test_what_a_small_system_cannot_say_is_unknown_not_wrong() -> None:
     assert facts.clock == 1767225600
     assert (facts.cpus, facts.model, facts.temperature_c) == (None, None, None)
     assert (facts.arch, facts.load, facts.python, facts.sudo, facts.units) == ("armv7l", None, None, False, ())
+
+
+def test_what_this_machine_says_of_itself_may_be_any_bytes(tmp_path: Path) -> None:
+    """Lost: the diagnosis of every device that was asked along with it, to one odd line of its journal."""
+    here = Connection("here", "here", 1, "nobody", local=True)
+    answer = ask([(here, "printf 'Journal=caf\\351\\n'")], tmp_path / "known_hosts", 5)["here"].answer
+    assert answer.output == "Journal=caf\ufffd\n"
