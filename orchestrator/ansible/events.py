@@ -19,11 +19,18 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def reason_of(result: Any) -> str:
-    """The first useful line of a failed task's result: its message, else the end of its error output."""
+    """The first useful line of a failed task's result: its message, else the end of its error output.
+
+    Of a loop that of the first item that failed; its own message only says that there is one.
+    """
     if not isinstance(result, dict):
         return str(result)[:_LONGEST_REASON]
     if result.get("censored"):
         return "the task's output is hidden because it holds secrets (no_log)"
+    items = result.get("results")
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict) and item.get("failed"):
+            return reason_of(item)
     for name in _REASONS:
         text = _ESCAPES.sub("", str(result.get(name) or "")).strip().removeprefix("Task failed: ")
         if text and not text.startswith("MODULE FAILURE"):

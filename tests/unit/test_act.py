@@ -73,6 +73,12 @@ def test_only_what_is_meant_to_outlive_a_run_is_spared() -> None:
         ),
         ({"msg": "", "stdout": "\x1b[31mbad\x1b[0m"}, "bad"),
         ({"censored": "x", "msg": "hunter2"}, "hidden"),
+        (
+            {"msg": "One or more items failed", "results": [{"failed": False}, {"failed": True, "msg": "read-only"}]},
+            "read-only",
+        ),
+        ({"msg": "x", "results": [{"failed": True, "censored": "hidden", "msg": "hunter2"}]}, "hidden"),
+        ({"msg": "x", "results": 5}, "x"),
         ({}, "no reason"),
         ("plain words", "plain words"),
     ],
