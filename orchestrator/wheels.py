@@ -155,7 +155,10 @@ def _digest(tarball: Path) -> str:
 def _fetch(request: Request, tarball: Path) -> tuple[list[str], int]:
     """Let pip do the work in a temporary folder, then write the archive. Returns the wheels and their bytes."""
     lines = [line for file in request.requirements for line in conditions.read_requirements(file)]
-    with tempfile.TemporaryDirectory(prefix=".collect-", dir=tarball.parent) as scratch:
+    mine = f".collect-{tarball.name.partition('.')[0]}-"
+    for left in tarball.parent.glob(f"{mine}*"):  # by one that was killed: a run that is broken off is
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=mine, dir=tarball.parent) as scratch:
         folder = Path(scratch)
         for source in request.sources:
             # Absolute, since pip would take 'fogverse' for a package of the registry.

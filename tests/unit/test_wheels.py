@@ -196,6 +196,18 @@ def test_requirements_are_installed_as_they_are_written(pip: Pip, tmp_path: Path
     assert pip.calls[0][0] == "download"
 
 
+@pytest.mark.usefixtures("pip")
+def test_what_a_killed_collection_has_left_goes_with_the_next(source: Path, tmp_path: Path) -> None:
+    """Lost: the controller's disk, a folder of wheels with each run that is broken off while it collects."""
+    request, cache = request_for(source), tmp_path / "cache"
+    left, others = cache / f".collect-{request.checksum()}-x", cache / ".collect-0123456789ab-x"
+    for folder in (left, others):
+        folder.mkdir(parents=True)
+        (folder / "big.whl").write_text("")
+    collect(request, cache)
+    assert (left.exists(), others.exists()) == (False, True), "what another run collects now is not touched"
+
+
 @pytest.mark.parametrize(
     "damage", [lambda _whole: b"", lambda whole: whole[:-7], lambda whole: whole[:40] + b"?" + whole[41:]],
     ids=["emptied", "cut short", "one byte changed"],
