@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,26 @@ def test_a_swap_file_that_is_written_from_memory_is_seen(
     lines = NativeEnvironment().from_string(VARIABLES["fogverse_device_swap"]["lines"].replace("| bool", ""))
     wanted: object = lines.render(fogverse_device_said={"zram_file": writes}, fogverse_device_swap_file=False)
     assert wanted == (["[Main]", "Mechanism=zram"] if writes else [])
+
+
+@pytest.mark.parametrize(
+    ("clock", "asked", "offset"), [(1000, 998, 0), (998, 998, 0), (900, 998, -98), (1007, 998, 0), (1100, 998, 93)]
+)
+def test_a_clock_that_is_right_is_not_warned_of_wherever_the_controller_is(
+    clock: int, asked: int, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: every warning, in a sea of false ones: of all devices where it is not UTC, or while one of them is off."""
+    monkeypatch.setenv("TZ", "Europe/Helsinki")
+    time.tzset()
+    try:
+        now = NativeEnvironment().from_string(VARIABLES["fogverse_device_now"])
+        at: object = now.render(now=lambda: datetime.datetime.fromtimestamp(1007.9))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert at == 1007
+    tasks = yaml.safe_load((TEMPLATES.parent / "tasks" / "main.yml").read_text())
+    [warning] = [task for task in tasks if task["name"] == "Warn of a clock that is not set"]
+    told = NativeEnvironment().from_string(warning["vars"]["fogverse_device_offset"])
+    found: object = told.render(fogverse_device_seen={"epoch": clock, "asked": asked}, fogverse_device_now=at)
+    assert found == offset
