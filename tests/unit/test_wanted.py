@@ -132,6 +132,7 @@ class Broker:
     records: ClassVar[list[object]] = []
     told: ClassVar[list[KafkaError]] = []
     lists = True
+    of_topic: KafkaError | None = None
 
     def __init__(self, config: dict[str, Any], **_options: object) -> None:
         self.errors, self.left = config["error_cb"], list(self.records)
@@ -139,7 +140,7 @@ class Broker:
     def list_topics(self, topic: str, **_options: object) -> object:
         if not self.lists:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
-        return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=self.of_topic)})
 
     def assign(self, _partitions: object) -> None:
         """Nobody asks."""
@@ -170,6 +171,15 @@ def test_a_wrong_password_is_told_as_such_while_it_is_asked_what_is_wanted(monke
 
     assert not gate.Gate(settings(release="old"), stopping, waits).opens(), "nor does it run unasked"
     assert told == ["asks which release is wanted: the broker refuses the consumer: bad password"]
+
+
+def test_a_right_that_is_missing_is_no_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: the services of a cluster whose access rules are older than the topic, as of one without it."""
+    refusal = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    monkeypatch.setattr(gate, "Consumer", Broker)
+    monkeypatch.setattr(Broker, "of_topic", refusal)
+    monkeypatch.setattr(Broker, "told", [refusal])
+    assert gate.Gate(settings(release="old"), Stopping(1), lambda _why, _wanted: None).opens()
 
 
 def test_what_was_read_of_an_endless_topic_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

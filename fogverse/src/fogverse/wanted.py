@@ -70,6 +70,8 @@ def ask(settings: Settings) -> Releases | None:
     try:
         return _read(consumer, topic, settings.service.encode())
     except KafkaException as error:
+        if is_refusal(error.args[0]):
+            raise
         # What was asked only says that nobody answered; that a password is wrong comes this way.
         consumer.poll(0)
         if refusal := next(filter(is_refusal, told), None):
