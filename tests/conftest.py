@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 with warnings.catch_warnings():
     # kafka-python reads its schemas in a way that Python 3.11 deprecates; once imported it says so no more.
@@ -17,6 +18,10 @@ with warnings.catch_warnings():
     from lab.jars import collect
     from lab.ports import free_port
     from orchestrator.project import PROJECT
+
+# How long an example takes says something of the machine, nothing of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -137,7 +137,7 @@ def test_more_lag_never_means_fewer_instances(
     assert (low.desired or 0) <= (high.desired or 0)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.floats(1, 10), st.integers(100, 200), st.floats(0.1, 0.89), st.integers(1, 5), st.integers(0, 3))
 def test_a_lone_spike_never_acts(height: float, when: int, share: float, count: int, seed: int) -> None:
     """Lost otherwise: partitions, which cannot be taken back, for one second of up to ten times the traffic."""
@@ -147,7 +147,7 @@ def test_a_lone_spike_never_acts(height: float, when: int, share: float, count: 
     assert "up" not in {d.direction for d in decisions}
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.floats(0.05, 0.4), st.floats(20, 700), st.integers(1, 9), st.integers(0, 3))
 def test_a_noisy_plateau_settles(noise: float, level: float, count: int, seed: int) -> None:
     """Lost otherwise: instances that come and go for ever; once a size is found it is kept."""

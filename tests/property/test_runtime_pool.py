@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from queue import SimpleQueue
 from typing import cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fogverse import Message
@@ -175,7 +175,6 @@ PACKINGS = [
 ]
 
 
-@settings(deadline=None)
 @given(data=st.data(), ordering=st.sampled_from(["none", "key", "partition"]), packing=st.sampled_from(PACKINGS))
 def test_random_completions_never_break_an_order_nor_lose_a_message(
     data: st.DataObject, ordering: str, packing: Callable[[], Packing] | None
@@ -211,7 +210,6 @@ def test_random_completions_never_break_an_order_nor_lose_a_message(
     world.finish()
 
 
-@settings(deadline=None)
 @given(data=st.data(), ordering=st.sampled_from(["key", "partition"]), count=st.integers(1, 20))
 def test_bundles_that_break_off_or_fail_in_the_middle_keep_the_order(
     data: st.DataObject, ordering: str, count: int

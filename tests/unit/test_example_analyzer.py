@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fogverse import Message
@@ -91,7 +91,6 @@ def test_a_message_without_an_id_is_known_by_its_place(analyze: Analyze) -> None
 _TEXT = st.text("aé \ud800\x00#@1<", max_size=20)
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=60)
     | st.dictionaries(
