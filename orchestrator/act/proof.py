@@ -7,7 +7,7 @@ coordinator has let in, since growth cannot be undone, and once for a batch: whe
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,9 +82,24 @@ class Proof:
     """Proves a batch of instances: from when they are being started, or from when their processes are alive."""
 
     def __init__(
-        self, service: Service, instances: Collection[Instance], means: Means, course: Course, planned: int = 0
+        self,
+        service: Service,
+        instances: Collection[Instance],
+        means: Means,
+        course: Course,
+        planned: int = 0,
+        fail: Callable[[Instance, Unproved], None] = lambda _instance, _failure: None,
     ) -> None:
-        """Prepare; ``planned`` instances are wanted in all, so that topics are grown once for all of them."""
+        """Prepare.
+
+        Args:
+            service: whose.
+            instances: all of it.
+            means: what to work with.
+            course: is told how far each instance is.
+            planned: instances that are wanted in all, so that topics are grown once for all of them; 0 for no plan.
+            fail: is told each instance that is not proved, and why, as soon as that is known.
+        """
         self._service = service
         self._planned = planned
         self._means = means
@@ -92,6 +107,7 @@ class Proof:
         self._stages: dict[Instance, Stage] = dict.fromkeys(instances, "alive")
         self._until: dict[Instance, float] = {}
         self._failed: dict[Instance, Unproved] = {}
+        self._tell = fail
         self._confirmed: set[Instance] = set(instances)
         self._earlier: frozenset[str] | None = None
         self._settled: Group | None = None
@@ -232,6 +248,7 @@ class Proof:
     def _fail(self, instance: Instance, failure: Unproved) -> None:
         del self._stages[instance]
         self._failed[instance] = failure
+        self._tell(instance, failure)
 
     def _give_up(self, instances: Collection[Instance], when: str, *, unknown: bool) -> None:
         topic = self._service.source_topic

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from orchestrator.act.course import Course
 from orchestrator.act.known import known
 from orchestrator.act.means import Means
-from orchestrator.act.proof import Proof
+from orchestrator.act.proof import Proof, Unproved
 from orchestrator.act.run import deploy, drain
 from orchestrator.act.starting import Starting
 from orchestrator.core.instance import Instance
@@ -80,32 +80,36 @@ class ScaleOut:
             course.tell("placed", f"{instance.device}: {placement.explanation}", instance)
             means.reports.forget(instance)
         request = deploy(batch, means.inventory, known(self._service))
+        gone: set[Instance] = set()
+        undone: list[Instance] = []
 
-        def fail(one: Instance, why: str) -> None:
-            # Of a task that failed its device told; else the run is over, and may have had nothing to do with devices.
-            self._fail(one, why, blame=starting.failed[one].task is not None or starting.outcome().begun)
+        def lost(instance: Instance, reason: str) -> None:
+            if instance not in gone:  # one that its group let in and that failed to prove itself has been told
+                gone.add(instance)
+                # Of a task that failed its device told; else the run is over, and perhaps no device was to blame.
+                blame = starting.failed[instance].task is not None or starting.outcome().begun
+                self._fail(instance, reason, blame=blame)
 
-        with Starting(batch, request, means, course, fail) as starting:
-            unproved = Proof(self._service, batch, means, course, self._planned).run(starting)
-            unknown = starting.awaited
-            for instance in unknown:
-                words = starting.outcome().error or "the master is stopping"
-                course.tell("interrupted", f"{words}; the next start finds out what runs", instance)
-            self._hopeless = not starting.outcome().begun
-        failed = [instance for instance, host in starting.failed.items() if host.verdict == "failed"]
-        gone = {*unknown, *starting.failed}
-        for instance, failure in unproved.items():
-            if instance in gone:
-                continue
+        def unproved(instance: Instance, failure: Unproved) -> None:
             if means.stop.is_set():
                 course.tell("interrupted", f"{failure.reason}; it keeps running", instance)
             elif failure.unknown:  # neither undone nor repeated: it is looked after when the broker is back
                 course.tell("unproved", f"{failure.reason}; it keeps running", instance)
             else:
+                gone.add(instance)
+                undone.append(instance)
                 self._fail(instance, failure.reason, blame=failure.blame)
-                failed.append(instance)
-        self._compensate(failed)
-        return [instance for instance in batch if instance not in {*gone, *failed}]
+
+        with Starting(batch, request, means, course, lost) as starting:
+            Proof(self._service, batch, means, course, self._planned, unproved).run(starting)
+            for instance in [one for one in starting.awaited if one not in gone]:
+                gone.add(instance)
+                words = starting.outcome().error or "the master is stopping"
+                course.tell("interrupted", f"{words}; the next start finds out what runs", instance)
+            self._hopeless = not starting.outcome().begun
+        undone += [one for one, host in starting.failed.items() if host.verdict == "failed" and one not in undone]
+        self._compensate(undone)
+        return [instance for instance in batch if instance not in gone]
 
     def _compensate(self, failed: Collection[Instance]) -> None:
         if not failed or self._hopeless:
