@@ -52,7 +52,7 @@ class Starting:
         self._began = self._latest = means.clock.now()
         self._awaited = dict.fromkeys(batch)
         self._late: set[Instance] = set()
-        self._acting = False
+        self._begun = self._acting = False
         self._failed: dict[Instance, HostOutcome] = {}
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         #: Set when there is something to :meth:`take`.
@@ -112,7 +112,8 @@ class Starting:
 
     def _heard(self, event: Event) -> list[Instance]:
         match event.get("event"):
-            case "play":
+            case "play" if not self._begun:
+                self._begun = True
                 self._course.tell("ansible-started", str(event.get("name") or ""), of=self._batch)
             case "task":
                 self._course.progress(f"Ansible task: {event.get('name')}")

@@ -21,7 +21,7 @@ _PLUGINS = {
     "inventory_loader": ("host_list", "script", "auto", "yaml", "ini", "toml"),
     "lookup_loader": ("template", "pipe", "env", "inventory_hostnames", "file"),
     "shell_loader": ("sh",),
-    "strategy_loader": ("linear",),
+    "strategy_loader": ("linear", "free"),
 }
 
 

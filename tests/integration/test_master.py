@@ -64,8 +64,11 @@ class Fleet:
 
     def playbook(self, name: str, *arguments: str, timeout_s: float = 120) -> str:
         command = [str(PROGRAMS / "ansible-playbook"), "-i", str(self.inventory), f"playbooks/{name}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s, cwd=PROJECT)
-        assert done.returncode == 0, done.stdout[-3000:]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=timeout_s, cwd=PROJECT,
+            stdin=subprocess.DEVNULL,  # one of its own: Ansible refuses one that a container has made non-blocking
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
         return done.stdout
 
     def on(self, device: str, *command: str) -> str:
