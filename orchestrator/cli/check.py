@@ -11,6 +11,7 @@ import click
 
 from orchestrator.checks.broker import check_broker
 from orchestrator.checks.devices import device_lines
+from orchestrator.checks.inventory import unread_lines
 from orchestrator.checks.line import Line, counted
 from orchestrator.checks.services import service_lines
 from orchestrator.cli.context import Context, Options, open_context
@@ -48,6 +49,7 @@ def look(context: Context) -> Iterable[Line]:
         probes = probe(inventory.connections.values(), inventory.known_hosts, settings.ssh_timeout)
         size = f"{counted(inventory.services, 'service')}, {counted(inventory.devices, 'device')}"
         yield Line("inventory", str(inventory.path), "ok", f"{size}; settings valid")
+        yield from unread_lines(inventory)
         yield from service_lines(inventory)
         yield from broker.result()
     yield from device_lines(inventory, probes, context.project)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InventoryInvalid, Problem
+from orchestrator.inventory.names import DEVICE, INSTALLATION, PREFIX
 
 #: Seconds for the whole reading; a dynamic inventory may have to ask a slow source.
 DEADLINE_S = 60.0
@@ -60,7 +61,16 @@ def ask_ansible(path: Path, project: Path, environ: Mapping[str, str], limit: st
         env=_environment(project, environ),
         start_new_session=True,  # no terminal to ask for a vault password on, and one group to end
     )
-    request = json.dumps({"path": str(path), "playbooks": str(project / "playbooks"), "limit": limit})
+    request = json.dumps(
+        {
+            "path": str(path),
+            "playbooks": str(project / "playbooks"),
+            "limit": limit,
+            "installation": INSTALLATION,
+            "device": DEVICE,
+            "prefix": PREFIX,
+        }
+    )
     with process:
         try:
             answer, said = process.communicate(request, timeout=DEADLINE_S)

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.core.device import Device
 from orchestrator.core.service import Service
+from orchestrator.errors import Problem
 from orchestrator.inventory.connection import Connection
 from orchestrator.inventory.kafka import KafkaSettings
 
@@ -28,6 +29,7 @@ class Inventory:
         known_hosts: file of the host keys that are trusted (``fogverse_known_hosts``); None when not set.
         netns: network namespace to enter before anything is contacted (``fogverse_netns``), None for none.
         limit: names of the hosts that the limit which it was read with means; None when it was read without one.
+        unread: variables that begin with ``fogverse_``, that nobody reads, and that are like no name of ours.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Inventory:
     known_hosts: Path | None = None
     netns: str | None = None
     limit: tuple[str, ...] | None = None
+    unread: tuple[Problem, ...] = ()
 
     def slots_of(self, service: Service) -> dict[str, int]:
         """Slots of each device that may run ``service``."""

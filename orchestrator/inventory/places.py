@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from orchestrator.errors import Problem
 from orchestrator.validation import Finding, KeyPath
 
 Place = tuple[Path, int | None]
+_MOST_HOSTS_NAMED = 5
 
 
 class Places:
@@ -41,6 +43,13 @@ class Places:
         """The finding with its place; masked when it came out of a vault."""
         secret = any(finding.path[:length] in self._secret for length in range(1, len(finding.path) + 1))
         return finding.problem(*self.of(finding.path), key=key, secret=secret)
+
+
+def of_hosts(problem: Problem, names: Sequence[str]) -> Problem:
+    """The same problem of these hosts."""
+    more = len(names) - _MOST_HOSTS_NAMED
+    listed = ", ".join(names[:_MOST_HOSTS_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return replace(problem, key=f"{problem.key} of {listed}")
 
 
 def scan(files: Iterable[Path]) -> dict[KeyPath, Place]:

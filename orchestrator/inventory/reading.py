@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,16 @@ from orchestrator.inventory.connection import Connection
 from orchestrator.inventory.devices import check_addresses, check_device, no_address, user_ssh_config
 from orchestrator.inventory.kafka import check_kafka
 from orchestrator.inventory.model import Inventory
-from orchestrator.inventory.places import Places
+from orchestrator.inventory.names import KNOWN_HOSTS, NETNS, known
+from orchestrator.inventory.places import Places, of_hosts
 from orchestrator.inventory.services import VARIABLE as SERVICES
 from orchestrator.inventory.services import check_services
+from orchestrator.inventory.unread import unread
 from orchestrator.validation import ABSENT, Finding, KeyPath
-
-KNOWN_HOSTS = "fogverse_known_hosts"
-NETNS = "fogverse_netns"
 
 _NETNS = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: A name in a limit, not a pattern.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
-_MOST_HOSTS_NAMED = 5
 
 
 def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ, limit: str | None = None) -> Inventory:
@@ -62,6 +59,7 @@ def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ, lim
     written, of_settings = _settings(values, environ)
     devices, connections, of_devices = _devices(answer, path, project)
 
+    others = unread(answer, path, known(project))
     places = Places(answer["master"], path, answer["files"])
     untemplated = _untemplated(answer["master"])
     findings = [*of_services, *of_kafka, *of_known_hosts, *of_netns]
@@ -75,6 +73,7 @@ def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ, lim
             if not _below(finding.path, untemplated)
         ),
         *of_devices,
+        *others.misspelt,
     ]
     problems += _unknown(path, limit, answer)
     if problems or kafka is None:
@@ -90,6 +89,7 @@ def read(path: Path, project: Path, environ: Mapping[str, str] = os.environ, lim
         known_hosts=known_hosts,
         netns=netns,
         limit=None if limit is None else tuple(answer["limit"]),
+        unread=others.own,
     )
 
 
@@ -119,14 +119,7 @@ def _devices(
             else:
                 problem = places.problem(finding)
             hosts_of.setdefault(problem, []).append(name)
-    return tuple(devices), connections, tuple(_of_hosts(problem, names) for problem, names in hosts_of.items())
-
-
-def _of_hosts(problem: Problem, names: Sequence[str]) -> Problem:
-    more = len(names) - _MOST_HOSTS_NAMED
-    listed = ", ".join(names[:_MOST_HOSTS_NAMED]) + (f" and {more} more" if more > 0 else "")
-    key = f"{problem.key} of {listed}"
-    return Problem(problem.file, problem.line, key, problem.value, problem.allowed, problem.column)
+    return tuple(devices), connections, tuple(of_hosts(problem, names) for problem, names in hosts_of.items())
 
 
 def _settings(
@@ -170,16 +163,13 @@ def _unknown(path: Path, limit: str | None, answer: Mapping[str, Any]) -> list[P
 
 
 def _with_hint(finding: Finding, answer: Mapping[str, Any]) -> Finding:
-    """For a variable that is missing: where it stands instead, or which name is close to it."""
+    """For a variable that is missing: where it stands instead."""
     if finding.value is not ABSENT or len(finding.path) > 1:
         return finding
-    name = str(finding.path[0])
-    if host := answer["elsewhere"].get(name):
-        hint = f"it is set only for some hosts (e.g. {host}): move it to group_vars/all"
-    elif close := difflib.get_close_matches(name, answer["master"]["values"], n=1, cutoff=0.8):
-        hint = f"did you mean it by {close[0]!r}?"
-    else:
+    host = answer["elsewhere"].get(finding.path[0])
+    if host is None:
         return finding
+    hint = f"it is set only for some hosts (e.g. {host}): move it to group_vars/all"
     return Finding(finding.path, ABSENT, f"{finding.allowed}; {hint}")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,6 @@ from orchestrator.inventory_child.files import broken, unreadable, variable_file
 from orchestrator.inventory_child.secrets import remember
 from orchestrator.inventory_child.variables import template
 
-#: Prefix of the variables that are the orchestrator's business.
-PREFIX = "fogverse_"
-#: Variables without which nothing goes.
-REQUIRED = ("fogverse_services", "fogverse_kafka")
-#: Variables of a single host that are the orchestrator's business.
-DEVICE_VARIABLES = ("fogverse_slots", "fogverse_capacity", "fogverse_class", "fogverse_labels")
 #: SSH options as Ansible's ssh plugin names them.
 SSH_OPTIONS = ("host", "port", "remote_user", "private_key_file", "password")
 
@@ -42,27 +37,32 @@ def main() -> None:
     os.dup2(2, 1)
     request = json.load(sys.stdin)
     with answer:
-        json.dump(examine(Path(request["path"]), Path(request["playbooks"]), request["limit"]), answer, default=str)
+        json.dump(examine(**{**request, "path": Path(request["path"])}), answer, default=str)
 
 
-def examine(path: Path, playbooks: Path, limit: str | None) -> dict[str, Any]:
+def examine(
+    path: Path, playbooks: str, limit: str | None, installation: Sequence[str], device: Sequence[str], prefix: str
+) -> dict[str, Any]:
     """Everything the master wants to know about the inventory at ``path``.
 
     Args:
         path: file or folder of the inventory.
         playbooks: folder of the playbooks, whose own ``group_vars`` count as in a run of them.
         limit: a pattern of hosts, as for ``-l``; None when nobody wants to know what it means.
+        installation: variables of the whole installation that are wanted.
+        device: variables of each device that are wanted.
+        prefix: of the variables of which the names are wanted, whoever reads them.
     """
     init_plugin_loader()
     connection_loader.get("ssh", class_only=True)  # the options of plugins are defined only once they are loaded
     become_loader.get("sudo", class_only=True)
     loader = DataLoader()
-    loader.set_basedir(str(playbooks))
+    loader.set_basedir(playbooks)
     try:
         loader.set_vault_secrets(
             CLI.setup_vault_secrets(loader, vault_ids=constants.DEFAULT_VAULT_IDENTITY_LIST, auto_prompt=False)
         )
-        files = list(variable_files(path, playbooks))
+        files = list(variable_files(path, Path(playbooks)))
         wrong = [problem for file in files if (problem := unreadable(loader, file))]
         if wrong:
             return {"broken": wrong}
@@ -70,7 +70,7 @@ def examine(path: Path, playbooks: Path, limit: str | None) -> dict[str, Any]:
         variables = VariableManager(loader=loader, inventory=inventory)
         HostVars(inventory, variables, loader)  # makes ``hostvars`` known to templates
         return {
-            **_answer(path, loader, inventory, variables),
+            **_answer(path, loader, inventory, variables, installation, device, prefix),
             "files": [str(file) for file in files],
             "limit": None if limit is None else [host.name for host in inventory.list_hosts(limit)],
         }
@@ -78,7 +78,15 @@ def examine(path: Path, playbooks: Path, limit: str | None) -> dict[str, Any]:
         return {"broken": [broken(path, error)]}
 
 
-def _answer(path: Path, loader: DataLoader, inventory: InventoryManager, variables: VariableManager) -> dict[str, Any]:
+def _answer(
+    path: Path,
+    loader: DataLoader,
+    inventory: InventoryManager,
+    variables: VariableManager,
+    installation: Sequence[str],
+    device: Sequence[str],
+    prefix: str,
+) -> dict[str, Any]:
     # Variables of the whole installation are those every host shares, so they are read as a host sees them that
     # is in no group but ``all``.
     nobody = Host("fogverse-master")
@@ -88,7 +96,7 @@ def _answer(path: Path, loader: DataLoader, inventory: InventoryManager, variabl
         if isinstance(value, EncryptedString):
             with suppress(AnsibleError):  # reported where it is used
                 remember(str(value))
-    master = template(loader, shared, lambda name: name.startswith(PREFIX))
+    master = template(loader, shared, installation, prefix)
     services = _matches(inventory, master["values"].get("fogverse_services"))
     names = {name for hosts in services.values() if isinstance(hosts, list) for name in hosts}
     hosts = [host for host in inventory.get_hosts("all") if host.name in names]
@@ -98,12 +106,12 @@ def _answer(path: Path, loader: DataLoader, inventory: InventoryManager, variabl
         "services": services,
         "elsewhere": {
             name: host
-            for name in REQUIRED
+            for name in installation
             if name not in master["values"]
             for host in inventory.hosts
             if name in variables.get_vars(host=inventory.get_host(host))
         },
-        "devices": {host.name: _device(loader, variables.get_vars(host=host)) for host in hosts},
+        "devices": {host.name: _device(loader, variables.get_vars(host=host), device, prefix) for host in hosts},
         "hosts": list(inventory.hosts),
         "groups": [name for name in inventory.groups if name not in {"all", "ungrouped"}],
     }
@@ -122,11 +130,10 @@ def _matches(inventory: InventoryManager, services: object) -> dict[str, Any]:
     return matched
 
 
-def _device(loader: DataLoader, raw: dict[str, Any]) -> dict[str, Any]:
+def _device(loader: DataLoader, raw: dict[str, Any], asked: Sequence[str], prefix: str) -> dict[str, Any]:
     ssh = constants.config.get_plugin_vars("connection", "ssh")
     sudo = constants.config.get_plugin_vars("become", "sudo")
-    wanted = {*DEVICE_VARIABLES, "ansible_connection", "inventory_hostname", *ssh, *sudo}
-    device = template(loader, raw, lambda name: name in wanted)
+    device = template(loader, raw, {*asked, "ansible_connection", "inventory_hostname", *ssh, *sudo}, prefix)
     device["ssh"] = {}
     for option in SSH_OPTIONS:
         try:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -19,18 +19,22 @@ except ImportError:
     Origin = None
 
 
-def template(loader: DataLoader, raw: Mapping[str, Any], wanted: Callable[[str], bool]) -> dict[str, Any]:
-    """Template the wanted variables.
+def template(loader: DataLoader, raw: Mapping[str, Any], wanted: Collection[str], prefix: str) -> dict[str, Any]:
+    """Template the wanted variables; the others may need what is known only in a run, such as facts.
 
     Returns:
         ``values``; ``places``: ``[key path, file, line, column]``; ``secret``: key paths of what came out of a
-        vault; ``untemplated``: ``[key path, template, words]`` for templates that cannot be filled in.
+        vault; ``untemplated``: ``[key path, template, words]`` for templates that cannot be filled in; ``others``:
+        names of the variables that begin with the prefix and are not wanted, with their ``places``.
     """
     templar = Templar(loader=loader, variables=raw)
-    result: dict[str, Any] = {"values": {}, "places": [], "secret": [], "untemplated": []}
+    result: dict[str, Any] = {"values": {}, "places": [], "secret": [], "untemplated": [], "others": []}
     for name in raw:
-        if wanted(name):
+        if name in wanted:
             result["values"][str(name)] = _walk(templar, [str(name)], name, raw[name], result)
+        elif str(name).startswith(prefix):
+            result["others"].append(str(name))
+            _note([str(name)], name, raw[name], result)
     return result
 
 

@@ -13,6 +13,7 @@ import paramiko
 import pytest
 from pydantic import BaseModel
 
+from orchestrator.checks.inventory import unread_lines
 from orchestrator.core.policy_settings import RatioSettings
 from orchestrator.core.requirements import HealSettings, Requirements
 from orchestrator.core.service import Service
@@ -210,3 +211,24 @@ def test_keys_are_found_in_the_files_when_ansible_does_not_say_where_they_stand(
 
     assert places["fogverse_services", "analyzer", "max_instance"] == (file, 12)
     assert places["fogverse_services", "alerts", "policy", "treshold"] == (file, 30)
+
+
+def test_variables_of_a_users_own_are_no_error_and_check_tells_of_them(tmp_path: Path) -> None:
+    """Lost otherwise: a fleet that is refused for a variable of another playbook; or no word on it."""
+    (tmp_path / "hosts.yml").write_text("fog: {hosts: {pi-1: {ansible_host: 192.0.2.1, fogverse_rack: 7}}}\n")
+    (tmp_path / "group_vars").mkdir()
+    own = "fogverse_room: \"{{ ansible_facts['hostname'] }}\"\nfogverse_device_reboot: true\n"
+    (tmp_path / "group_vars/all.yml").write_text(own + SERVICE)
+
+    found = read(tmp_path, PROJECT, {})
+
+    assert [(problem.key, problem.line) for problem in found.unread] == [
+        ("fogverse_room", 1),
+        ("fogverse_rack of pi-1", 1),
+    ]
+    lines = list(unread_lines(found))
+    assert [(line.state, line.name) for line in lines] == [
+        ("note", "fogverse_room"),
+        ("note", "fogverse_rack of pi-1"),
+    ]
+    assert f"{tmp_path}/hosts.yml:1" in lines[1].text
