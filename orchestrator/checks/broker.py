@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
 from orchestrator.broker.ledger import state_topic
 from orchestrator.checks.line import Line, counted
+from orchestrator.checks.observer_topic import ASKED, observer_lines
 from orchestrator.core.service import Service
 from orchestrator.errors import BrokerRefuses
 from orchestrator.kafka_admin import open_admin
@@ -43,6 +46,7 @@ def check_broker(options: Mapping[str, Any], services: Sequence[Service], settin
         versions = {client.get_broker_version_data(node).broker_version for node in nodes}
         version = ".".join(str(part) for part in min(versions))
         topics = {topic["name"]: topic["partitions"] for topic in client.describe_topics() if not topic["error_code"]}
+        configs = _configs(client, observer_topic) if observer_topic in topics else None
     except (KafkaError, OSError) as error:
         return (_unreachable(servers, error, options),)
     finally:
@@ -58,7 +62,17 @@ def check_broker(options: Mapping[str, Any], services: Sequence[Service], settin
         if name in topics
     }
     counts = {name: len(partitions) for name, partitions in topics.items()}
-    return (answers, *topic_lines(counts, services, observer_topic), *copy_lines(copies, len(nodes)))
+    of_observer = (
+        () if configs is None else observer_lines(observer_topic, configs, settings.window_max_second, servers)
+    )
+    return (answers, *topic_lines(counts, services, observer_topic), *of_observer, *copy_lines(copies, len(nodes)))
+
+
+def _configs(client: KafkaAdminClient, topic: str) -> dict[str, str]:
+    """What is asked for of a topic's settings; empty when this user may not know them."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, list(ASKED))
+    found = client.describe_configs([resource], config_filter="all")["topic"][topic]
+    return {name: config["value"] for name, config in found.items()}
 
 
 def copy_lines(copies: Mapping[str, int], brokers: int) -> Iterable[Line]:

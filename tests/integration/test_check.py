@@ -17,6 +17,7 @@ from kafka import KafkaAdminClient
 
 from lab import jars
 from lab.broker import LocalBroker
+from lab.java import java_command
 from lab.ports import free_port
 
 PROJECT = Path(__file__).parents[2]
@@ -49,6 +50,31 @@ def test_all_is_well_and_says_so(tmp_path: Path, broker: LocalBroker) -> None:
     assert lines["topic", "analyze"]["text"].startswith("2 partitions")
     assert lines["topic", "observer"]["state"] == "note"
     assert lines["device", "here"]["state"] == "ok"
+
+
+@pytest.mark.broker
+def test_an_observer_topic_with_the_devices_times_is_told_and_its_mend_mends_it(
+    tmp_path: Path, broker: LocalBroker
+) -> None:
+    """Lost otherwise: a start of the master that takes a Pi's stopped clock for the time of its reports."""
+    path = inventory(tmp_path, broker.bootstrap)
+    others = {"message.timestamp.type": "CreateTime", "retention.ms": "1000"}
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    try:
+        admin.create_topics({"observer": {"num_partitions": 1, "replication_factor": 1, "configs": others}})
+
+        told = [line for line in lines_of(path) if (line["name"], line["state"]) == ("observer", "warn")]
+
+        assert "devices' clocks" in told[0]["text"]
+        assert "retention.ms is 1000" in told[0]["text"]
+        program, *arguments = told[0]["mend"].split()
+        assert program == "kafka-configs.sh"
+        mend = java_command(broker.jars, "kafka.admin.ConfigCommand", *arguments)
+        subprocess.run(mend, check=True, capture_output=True, timeout=60)
+        assert [line["state"] for line in lines_of(path) if line["name"] == "observer"] == ["ok"]
+    finally:
+        admin.delete_topics(["observer"])
+        admin.close()
 
 
 @pytest.mark.broker
@@ -150,6 +176,11 @@ def inventory(folder: Path, servers: str, *, netns: str | None = None, **hosts: 
     }
     (path / "group_vars/all.yml").write_text(yaml.safe_dump(variables))
     return path
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    lines: list[dict[str, str]] = json.loads(orchestrator("-i", str(path), "check", "--json").stdout)["lines"]
+    return lines
 
 
 def check(path: Path) -> tuple[subprocess.CompletedProcess[str], dict[tuple[str, str], dict[str, str]]]:

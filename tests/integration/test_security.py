@@ -43,6 +43,8 @@ PASSWORDS = {
 PASS_PHRASE = "K3y-dont-show-this"
 VAULT_PASSWORD = "V4ult-dont-show-this"
 WRONG = "Wr0ng-dont-show-this"
+#: Where a word ends in ``DescribeConfigs``.
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 ROW = re.compile(r"\| `(?P<user>[a-z]+)` \| (?P<kind>topic|group) \| `(?P<name>[^`]+)` \| (?P<rights>[A-Za-z, ]+) \|")
 
 
@@ -163,7 +165,7 @@ def grant(fleet: Guarded) -> None:
     rows = [row.groupdict() for row in ROW.finditer((PROJECT / "docs" / "security.md").read_text())]
     assert len(rows) > 10
     acls = [
-        ACL(f"User:{row['user']}", "*", ACLOperation[right.strip().upper()], ACLPermissionType.ALLOW,
+        ACL(f"User:{row['user']}", "*", ACLOperation[_WORD.sub("_", right.strip()).upper()], ACLPermissionType.ALLOW,
             ResourcePattern(ResourceType[row["kind"].upper()], row["name"]))
         for row in rows for right in row["rights"].split(",")
     ]  # fmt: skip

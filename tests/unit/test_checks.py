@@ -12,6 +12,7 @@ import pytest
 from orchestrator.checks.broker import copy_lines, topic_lines
 from orchestrator.checks.devices import code_architectures, device_line
 from orchestrator.checks.line import Line
+from orchestrator.checks.observer_topic import observer_lines
 from orchestrator.checks.services import service_lines
 from orchestrator.cli.check import exit_code
 from orchestrator.cli.context import find_inventory
@@ -78,6 +79,45 @@ def test_missing_topics_are_no_problem_since_run_creates_them() -> None:
 
     assert states(lines) == {"observer": "note", "analyze": "note", "client": "note"}
     assert all("creates it" in line.text for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "mend"),
+    [
+        ({}, None, ""),
+        ({"retention.ms": "604800000"}, None, ""),
+        ({"retention.ms": "-1", "retention.bytes": "1000000"}, None, ""),
+        ({"message.timestamp.type": "CreateTime"}, "their devices' clocks", "=LogAppendTime"),
+        ({"retention.ms": "60000"}, "looks back 300 s", "--add-config retention.ms=3600000"),
+        ({"retention.ms": "-1"}, "kept for ever", "--add-config retention.ms=3600000"),
+        (
+            {"message.timestamp.type": "CreateTime", "retention.ms": "60000"},
+            "looks back 300 s",
+            "--add-config message.timestamp.type=LogAppendTime,retention.ms=3600000",
+        ),
+    ],
+)
+def test_an_observer_topic_that_somebody_else_made_is_told_with_its_mend(
+    change: dict[str, str], words: str | None, mend: str
+) -> None:
+    """Lost otherwise: counts in the wrong seconds after each start of a master, by one Pi whose clock has stopped."""
+    configs = {"message.timestamp.type": "LogAppendTime", "retention.ms": "3600000", "retention.bytes": "-1", **change}
+
+    lines = list(observer_lines("observer", configs, 300, "kafka-1:9092"))
+
+    assert [line.state for line in lines] == ([] if words is None else ["warn"])
+    for line in lines:
+        assert words is not None
+        assert words in line.text
+        assert line.mend.startswith("kafka-configs.sh --bootstrap-server kafka-1:9092 --alter --entity-type topics")
+        assert line.mend.endswith(mend)
+
+
+def test_a_broker_that_does_not_tell_is_no_broker_that_is_well() -> None:
+    """Lost otherwise: a check that says nothing because it may not look."""
+    [line] = observer_lines("observer", {}, 300, "kafka-1:9092")
+    assert line.state == "note"
+    assert "DescribeConfigs" in line.mend
 
 
 def test_a_topic_between_two_services_is_told_once() -> None:
