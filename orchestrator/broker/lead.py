@@ -34,7 +34,7 @@ def advice(options: Mapping[str, Any], ledger_topic: str, service: str, *, stopp
     cluster = Cluster(options)
     try:
         group = cluster.groups([group_of(ledger_topic)])[group_of(ledger_topic)]
-        if not group.members and group.stable:
+        if not group.members:  # nor is it evidence of one that a new broker has no coordinator yet
             return ""
         kept = ledger.read_state(options, ledger_topic).get(("override", service))
     except KafkaError as error:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from orchestrator.act.actuator import Actuator
 from orchestrator.act.run import PlaybookRun
 from orchestrator.act.runlog import RunLog
 from orchestrator.cli.context import Context
-from orchestrator.cli.progress_view import Board, Lines, View
+from orchestrator.cli.progress_view import Board, Lines, View, redraws
 from orchestrator.cli.summary import Summary
 from orchestrator.clock import SystemClock
 from orchestrator.core.outcome import results
@@ -29,6 +30,7 @@ from orchestrator.core.progress import Progress
 
 #: How long the note is waited for when the run itself is over.
 _NOTE_S = 3.0
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,9 @@ def conduct(context: Context, operation: Operation, log: Path | None, *, as_json
 
             with Actuator(clock, operation.deadline_s) as actuator:
                 outcome = actuator.run(operation.request, stop, on_event, kill)
-        interrupted = stop.is_set()
-    now = clock.now()
+                interrupted = outcome.error is not None and stop.is_set()
+        now = clock.now()
+        words = note.answer(0 if interrupted else _NOTE_S, stop)
     found = results(follow.progress, now, check=operation.request.check)
     error = None if interrupted else outcome.error
     summary = Summary(
@@ -95,7 +98,7 @@ def conduct(context: Context, operation: Operation, log: Path | None, *, as_json
         path,
         interrupted,
         error,
-        note.answer(0 if interrupted else _NOTE_S),
+        words,
     )
     run_log.write(json.dumps(summary.as_dict()))
     run_log.close()
@@ -127,9 +130,11 @@ class _Asked:
         self._thread = threading.Thread(target=self._ask, args=(question,), name="note", daemon=True)
         self._thread.start()
 
-    def answer(self, within_s: float) -> str:
-        """The answer; empty when there is none yet."""
-        self._thread.join(timeout=within_s)
+    def answer(self, within_s: float, stop: threading.Event) -> str:
+        """The answer; empty when there is none within the time, or until somebody has had enough of waiting."""
+        until = time.monotonic() + within_s
+        while self._thread.is_alive() and time.monotonic() < until and not stop.is_set():
+            self._thread.join(timeout=_LOOK_S)
         return self._answer
 
     def _ask(self, question: Callable[[], str]) -> None:
@@ -138,7 +143,7 @@ class _Asked:
 
 def _view(operation: Operation, progress: Progress, stop: threading.Event) -> View:
     console = Console(stderr=True)
-    if console.is_terminal:
+    if redraws(console):
         head = f"{operation.title}, at most {operation.deadline_s:g} s"
         return Board(console, head, progress, SystemClock(), stop)
     return Lines(lambda line: click.echo(line, err=True), operation.deadline_s, progress, SystemClock(), stop)

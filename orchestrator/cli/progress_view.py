@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
+from rich.constrain import Constrain
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.tables import clock_time, printable
@@ -21,7 +21,10 @@ REMIND_S = 10.0
 _LOOK_S = 0.5
 #: Lines of a terminal that are not for devices: the head, the sum of those that are left out, the prompt.
 _SPARE_ROWS = 3
-_ENDING = "ending Ansible; Ctrl-C again kills it at once"
+#: Room for the ``^C`` that a terminal writes behind the last line: where it began another, erasing would miscount.
+_SPARE_COLUMNS = 3
+#: No longer than the narrowest terminals.
+_ENDING = "ending Ansible; Ctrl-C again kills it"
 _STYLES = {"unreachable": "red", "failed": "red", "done": "green", "waiting": "dim"}
 
 
@@ -35,6 +38,14 @@ class View(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def redraws(console: Console) -> bool:
+    """Whether what is written to it can be erased again: a terminal that understands more than text.
+
+    ``FORCE_COLOR`` makes rich take a file for a terminal; it asks for colours, and not for a file full of erasures.
+    """
+    return console.file.isatty() and not console.is_dumb_terminal
 
 
 class Board:
@@ -67,9 +78,10 @@ class Board:
     ) -> None:
         self._live.stop()
 
-    def _drawn(self) -> Group:
-        head = _ENDING if self._stop.is_set() else self._head
-        return drawn(self._progress, self._clock.now(), head, self._console.size.height - _SPARE_ROWS)
+    def _drawn(self) -> Constrain:
+        head, size = _ENDING if self._stop.is_set() else self._head, self._console.size
+        table = drawn(self._progress, self._clock.now(), head, size.height - _SPARE_ROWS)
+        return Constrain(table, max(1, size.width - _SPARE_COLUMNS))
 
 
 class Lines:
@@ -139,7 +151,10 @@ class Lines:
 
 
 def drawn(progress: Progress, now: float, head: str, most: int) -> Group:
-    """The table: devices under way first, those that failed next; what has no room is counted.
+    """A line per device: those under way first, those that failed next; what has no room is counted.
+
+    What a narrow terminal cuts off is the end of a line: the reason, then the phase. A table of rich's would take
+    from all columns alike, and of the names nothing would be left beside a long reason.
 
     Args:
         progress: how far the run is.
@@ -147,20 +162,26 @@ def drawn(progress: Progress, now: float, head: str, most: int) -> Group:
         head: the line above.
         most: devices that there is room for.
     """
-    rows = sorted(progress.hosts.items(), key=lambda row: _rank(row[1]))
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for name, host in rows[: max(1, most)]:
-        phase = host.phase(now)
+    ranked = sorted(progress.hosts.items(), key=lambda row: _rank(row[1]))
+    rows = ranked[: max(1, most)]
+    phases = [host.phase(now) for _, host in rows]
+    names, widest = max(len(name) for name, _ in rows), max(len(phase) for phase in phases)
+    lines = [_line(head, "bold")]
+    for (name, host), phase in zip(rows, phases, strict=True):
         seconds = "" if host.began_at is None else f"{host.seconds(now):.0f} s"
-        table.add_row(name, Text(phase, _STYLES.get(phase, "")), seconds, Text(printable(host.reason), "red"))
-    blocks: list[RenderableType] = [Text(head, "bold"), table]
-    if left := _counted(dict(rows[max(1, most) :]), now):
-        blocks.append(Text(f"and {left}", "dim"))
-    return Group(*blocks)
+        line = _line(f"{name:<{names}}  {seconds:>6}  ")
+        line.append(f"{phase:<{widest}}", _STYLES.get(phase, ""))
+        if host.reason:
+            line.append(f"  {printable(host.reason)}", "red")
+        lines.append(line)
+    if left := _counted(dict(ranked[len(rows) :]), now):
+        lines.append(_line(f"and {left}", "dim"))
+    return Group(*lines[: max(1, most + _SPARE_ROWS - 1)])  # of a window of three lines, two
+
+
+def _line(text: str, style: str = "") -> Text:
+    """One line, however narrow the terminal is."""
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 def _rank(host: HostProgress) -> int:

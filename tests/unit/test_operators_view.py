@@ -17,7 +17,7 @@ from orchestrator.ansible.events import Events
 from orchestrator.cli.conduct import _interruptible
 from orchestrator.cli.context import Context
 from orchestrator.cli.deployment import _hosts, _require_room, batches
-from orchestrator.cli.progress_view import Lines, drawn
+from orchestrator.cli.progress_view import Lines, drawn, redraws
 from orchestrator.cli.summary import Summary
 from orchestrator.core.device import Device
 from orchestrator.core.outcome import HostResult, Outcome
@@ -46,8 +46,8 @@ class Moment:
         return stop.wait(seconds)
 
 
-def text(view: object) -> str:
-    console = Console(file=io.StringIO(), width=100, soft_wrap=True)
+def text(view: object, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(view)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -97,10 +97,38 @@ def test_a_terminal_shows_who_is_under_way_first_and_counts_who_has_no_room() ->
     shown = text(drawn(progress, 52, "deploy slow, at most 180 s", 2)).splitlines()
     assert [line.split() for line in shown] == [
         ["deploy", "slow,", "at", "most", "180", "s"],
-        ["pi-3", "connecting,", "starting", "42", "s"],
-        ["pi-4", "unreachable", "1", "s", "?[2J", "off"],
+        ["pi-3", "42", "s", "connecting,", "starting"],
+        ["pi-4", "1", "s", "unreachable", "?[2J", "off"],
         ["and", "2", "waiting"],
     ]
+
+
+def test_a_narrow_terminal_cuts_the_end_of_lines_and_never_a_name() -> None:
+    """Lost otherwise: which board it is that failed, for a reason that takes the whole line."""
+    progress = Progress.of(["kitchen", "roof"])
+    for host in ("kitchen", "roof"):
+        progress = progress.take({**STARTING, "host": host}, 10)
+    progress = progress.take({"event": "failed", "host": "roof", "task": "x", "reason": "no " * 50}, 11)
+    shown = text(drawn(progress, 52, "upgrade incident-analyzer, at most 900 s", 5), width=30).splitlines()
+    assert shown == [
+        "upgrade incident-analyzer, at…",
+        "kitchen    42 s  connecting, …",
+        "roof        1 s  failed      …",
+    ]
+    tiny = text(drawn(progress, 52, "upgrade", -1), width=30).splitlines()
+    assert tiny == ["upgrade"], "a window of two lines has no room for more"
+
+
+def test_only_a_terminal_that_can_erase_is_drawn_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: progress on a serial console; or a log full of erasures, where colours are forced."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    assert not redraws(Console(file=io.StringIO()))
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    assert redraws(Console(file=terminal))
+    monkeypatch.setenv("TERM", "dumb")
+    assert not redraws(Console(file=terminal))
 
 
 def test_lines_tell_changes_and_remind_of_what_takes_long() -> None:
