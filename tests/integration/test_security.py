@@ -257,22 +257,22 @@ def topics_with_secrets(fleet: Guarded) -> set[str]:
 def test_nothing_on_the_device_holds_a_secret_but_the_files_of_its_unit(fleet: Guarded) -> None:
     """Lost: the cluster's passwords, to every user and every program of a device."""
     assert fleet.pid() != "0"
-    folder = "/etc/fogverse/credentials"
-    assert fleet.look_on_device(f"grep -rlFf /dev/stdin {folder}").count(folder) == 3, "the search finds what is there"
+    folder = "/opt/fogverse/services/analyzer/current/setup/credentials"
+    assert fleet.look_on_device(f"grep -rlFf /dev/stdin {folder}/").count(folder) == 3, "the search finds what is there"
     everywhere = "/etc /opt /var /root /home /tmp /run /dev/shm"
     found = fleet.look_on_device(
         f"grep -rlFf /dev/stdin {everywhere} --devices=skip --exclude-dir=credentials 2>/dev/null"
     )
     assert found == ""
     search = r'tr "\000" "\n" | grep -aoFf /dev/fd/3'
-    assert PASSWORDS["device"] in fleet.look_on_device(f"exec 3<&0; cat {folder}/analyzer/* | {search}")
+    assert PASSWORDS["device"] in fleet.look_on_device(f"exec 3<&0; cat {folder}/* | {search}")
     for command in (
         "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null",
         f"systemctl show {UNIT}; systemctl cat {UNIT}",
         "journalctl --sync; journalctl -o export",
     ):
         assert fleet.look_on_device(f"exec 3<&0; {{ {command}; }} | {search}") == ""
-    modes = fleet.on("pi-1", f"sudo find {folder} -printf '%m %u:%g %y %f\\n'").split("\n")
+    modes = fleet.on("pi-1", f"sudo find {folder}/ -printf '%m %u:%g %y %f\\n'").split("\n")
     assert {line.rsplit(" ", 1)[0] for line in modes if line} == {"700 root:root d", "600 root:root f"}
     assert "/etc/sudoers.d/orchestrator: parsed OK" in fleet.on("pi-1", "sudo visudo -c")
     exposure = fleet.on("pi-1", f"systemd-analyze security --no-pager {UNIT}").splitlines()[-1]
