@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import leftovers, netns
-from lab.base import USER, require_base
+from lab.base import require_base
 from lab.broker import LocalBroker
-from lab.cgroup import Trees
 from lab.commands import require_programs, require_root
 from lab.device import Device
 from lab.errors import LabError
@@ -20,18 +18,14 @@ from lab.guard import Guard
 from lab.inotify import allow_devices
 from lab.keys import Keys
 from lab.locks import locked
-from lab.login import wait_for_login, write_wrappers
-from lab.network import HUB_ADDRESS, MOST, MOST_BROKERS, Network, parts
+from lab.login import login_command, wait_for_login, write_wrappers
+from lab.network import HUB_ADDRESS, Network, parts, prefix_of, require_room
 from lab.record import DeviceStatus
+from lab.shelf import Shelf
 
 _PROGRAMS = ("ip", "mount", "nsenter", "setsid", "ssh", "ssh-keygen", "systemd-nspawn")
 _BROKER_PORT = 9092
 _AT_ONCE = 4
-
-
-def prefix_of(folder: Path) -> str:
-    """What the names of everything outside a lab's folder start with."""
-    return f"fv-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True)
@@ -116,10 +110,7 @@ class Lab:
         Raises:
             LabError: with what is missing, or which device did not come.
         """
-        if not 1 <= devices <= MOST:
-            raise LabError(f"a lab has 1 to {MOST} devices, not {devices}")
-        if not 0 <= brokers <= MOST_BROKERS:
-            raise LabError(f"a lab has at most {MOST_BROKERS} brokers, not {brokers}")
+        require_room(devices, brokers)
         require_root()
         require_programs(_PROGRAMS)
         deadline = time.monotonic() + timeout_s
@@ -131,8 +122,8 @@ class Lab:
             write_wrappers(self.ssh_program, self.hub_netns)
             self.control_path.mkdir(mode=0o700, exist_ok=True)
             self._network.create()
-            wanted = [self._device(f"kafka-{number}") for number in range(1, brokers + 1)]
-            wanted += [self._device(f"pi-{number}") for number in range(1, devices + 1)]
+            wanted = [self._shelf.place(f"kafka-{number}") for number in range(1, brokers + 1)]
+            wanted += [self._shelf.place(f"pi-{number}") for number in range(1, devices + 1)]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 for device, words in zip(
                     wanted, pool.map(lambda device: self._bring(device, cpu, deadline), wanted), strict=True
@@ -155,7 +146,7 @@ class Lab:
 
     def devices(self) -> list[DeviceStatus]:
         """All its devices, whatever state they are in, by number; those of brokers first."""
-        return [device.status() for device in self._existing()]
+        return [device.status() for device in self._shelf.devices()]
 
     def brokers(self) -> list[DeviceStatus]:
         """Those of its devices that are there for brokers; none where one broker without a device is enough."""
@@ -168,7 +159,7 @@ class Lab:
     def power_on(self, name: str, timeout_s: float = 60.0) -> None:
         """Start a device that is off and wait until it can be logged in to (unless its cable is cut)."""
         self._change(name, Device.power_on)
-        device = self._named(name)
+        device = self._shelf.named(name)
         if not device.record.is_cut:
             self._wait(device, time.monotonic() + timeout_s)
 
@@ -194,21 +185,19 @@ class Lab:
 
     def root(self, name: str) -> Path:
         """A device's file system, seen from this machine; also while it is off."""
-        return self._named(name).root
+        return self._shelf.named(name).root
 
     def ssh_command(self, name: str, *command: str) -> list[str]:
         """The command that logs in to a device, and runs ``command`` there if one is given."""
-        return [
-            str(self.ssh_program), "-i", str(self.keys.private), "-o", "IdentitiesOnly=yes",
-            "-o", f'UserKnownHostsFile="{self.keys.known_hosts}"', "-o", "StrictHostKeyChecking=yes",
-            "-o", "BatchMode=yes", "-o", "ConnectTimeout=5",
-            "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3",
-            f"{USER}@{self._named(name).port.address}", *command,
-        ]  # fmt: skip
+        return [*login_command(self.ssh_program, self.keys, self._shelf.named(name).port.address), *command]
 
     @property
     def _network(self) -> Network:
         return Network(self.prefix)
+
+    @property
+    def _shelf(self) -> Shelf:
+        return Shelf(self.folder.absolute() / "devices", self._network)
 
     @property
     def _lock(self) -> Path:
@@ -219,24 +208,10 @@ class Lab:
         """The broker of this folder wherever it listens; to stop it no jars are needed."""
         return LocalBroker(self.folder.absolute() / "kafka", self.folder / "jars")
 
-    def _device(self, name: str) -> Device:
-        return Device(name, self.folder.absolute() / "devices" / name, self._network, Trees.detect())
-
-    def _existing(self) -> list[Device]:
-        files = (self.folder / "devices").glob("*/device.json")
-        return [self._device(name) for name in sorted((file.parent.name for file in files), key=parts)]
-
-    def _named(self, name: str) -> Device:
-        devices = {device.name: device for device in self._existing()}
-        if name not in devices:
-            known = f"there are {', '.join(devices)}" if devices else "start some with 'orchestrator lab up'"
-            raise LabError(f"no device {name}: {known}")
-        return devices[name]
-
     def _change(self, name: str, change: Callable[[Device], None]) -> None:
         require_root()
         with locked(self._lock):
-            device = self._named(name)
+            device = self._shelf.named(name)
             if not self.is_up():
                 raise LabError("the lab is down: 'orchestrator lab up' brings it back")
             change(device)
@@ -253,14 +228,10 @@ class Lab:
             device.join()
             device.power_on(boost=True)
             words = "started"
-        self._publish(device)
+        self.keys.publish({device.port.address: device.host_key})
         self._wait(device, deadline)
         device.limit_cpu(device.record.cpu)
         return f"{words}, answers after {time.monotonic() - began:.1f} s"
-
-    def _publish(self, device: Device) -> None:
-        with locked(self.keys.folder / "known_hosts.lock"):
-            self.keys.publish({device.port.address: device.host_key})
 
     def _wait(self, device: Device, deadline: float) -> None:
         wait_for_login(self.ssh_command(device.name, "true"), self.hub_netns, device.port.address, deadline)

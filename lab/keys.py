@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab import files
 from lab.commands import run
+from lab.locks import locked
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ class Keys:
             generate(self.private, "fogverse-lab")
 
     def publish(self, hosts: Mapping[str, str]) -> None:
-        """Write the list of known hosts: address to public key. Lines of other addresses stay."""
-        kept = []
-        if self.known_hosts.exists():
-            lines = self.known_hosts.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.partition(" ")[0] not in hosts]
+        """Write the list of known hosts: address to public key. Lines of other addresses stay; several may write."""
         ours = [f"{address} {' '.join(key.split()[:2])}" for address, key in hosts.items()]
-        files.write(self.known_hosts, "".join(f"{line}\n" for line in (*kept, *ours)))
+        with locked(self.folder / "known_hosts.lock"):
+            kept = []
+            if self.known_hosts.exists():
+                lines = self.known_hosts.read_text(encoding="utf-8").splitlines()
+                kept = [line for line in lines if line.partition(" ")[0] not in hosts]
+            files.write(self.known_hosts, "".join(f"{line}\n" for line in (*kept, *ours)))
 
 
 def generate(private: Path, comment: str) -> None:

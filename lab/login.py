@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab import files, netns
+from lab.base import USER
 from lab.errors import LabError
+from lab.keys import Keys
 
 _PORT = 22
 _PROGRAMS = ("ssh", "sftp", "scp")
@@ -27,6 +29,16 @@ def write_wrappers(ssh: Path, hub: str) -> None:
     for program in _PROGRAMS:
         text = _WRAPPER.format(program=program, netns=netns.path(hub))
         files.write(ssh.with_name(program), text, mode=0o755)
+
+
+def login_command(ssh: Path, keys: Keys, address: str) -> list[str]:
+    """The command that logs in to the device at ``address``; what is to be done there is put behind it."""
+    return [
+        str(ssh), "-i", str(keys.private), "-o", "IdentitiesOnly=yes",
+        "-o", f'UserKnownHostsFile="{keys.known_hosts}"', "-o", "StrictHostKeyChecking=yes",
+        "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3",
+        f"{USER}@{address}",
+    ]  # fmt: skip
 
 
 def wait_for_login(command: Sequence[str], hub: str, address: str, deadline: float) -> None:

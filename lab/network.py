@@ -5,9 +5,11 @@ Nothing sent to a device's address can leave the machine, since there is nowhere
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab import netns
 from lab.commands import run
@@ -37,6 +39,23 @@ def parts(name: str) -> tuple[str, int]:
     if found is None:
         raise LabError(f"no device is called {name}: they are pi-1, pi-2, ... and kafka-1, kafka-2, ...")
     return found[1], int(found[2])
+
+
+def require_room(devices: int, brokers: int) -> None:
+    """Refuse more than there are addresses for.
+
+    Raises:
+        LabError: with how many there may be.
+    """
+    if not 1 <= devices <= MOST:
+        raise LabError(f"a lab has 1 to {MOST} devices, not {devices}")
+    if not 0 <= brokers <= MOST_BROKERS:
+        raise LabError(f"a lab has at most {MOST_BROKERS} brokers, not {brokers}")
+
+
+def prefix_of(folder: Path) -> str:
+    """What the names of everything outside a lab's folder start with."""
+    return f"fv-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True)

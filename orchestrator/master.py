@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from kafka.errors import KafkaError
-
 from orchestrator.act.step import Step
 from orchestrator.acting import Acting
 from orchestrator.broker.cluster import Cluster
@@ -23,10 +21,9 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.diagnosis import Diagnosis
 from orchestrator.core.instance import Instance
 from orchestrator.devices import Devices
-from orchestrator.errors import BrokerUnreachable, NotLeading
+from orchestrator.growing import Growing
 from orchestrator.inventory import Inventory
 from orchestrator.planned import Planned
-from orchestrator.service_state import ServiceState
 from orchestrator.settings import Settings
 from orchestrator.takeover import give_order, set_aside, take_over
 from orchestrator.watch import Watch
@@ -82,6 +79,7 @@ class Master:
         self._leads = leads
         self._unfinished: dict[str, dict[Instance, float]] = {}
         self.watch = Watch(inventory, settings, clock, self._cluster, observer, devices, self._record)
+        self._growing = Growing(self._cluster, clock, self._record)
         self._acting = Acting(
             settings,
             clock,
@@ -172,7 +170,7 @@ class Master:
             self._acting.clear(state)
             self._acting.heal(state)
         for state in self.watch.states.values():
-            self._grow(state)
+            self._growing.grow(state, self.watch.growths(state))
         with self._lock:
             self._ledger.flush()
 
@@ -202,28 +200,6 @@ class Master:
                 state.started_up(step.numbers)
             elif step.name == "compensated" and instance is not None:
                 state.care.expect_gone([instance])
-
-    def _grow(self, state: ServiceState) -> None:
-        growths = self.watch.growths(state)
-        if growths is None:
-            return
-        # what is not refused any more is said again when it is refused again
-        state.grown_refused &= {wanted.topic for wanted in growths if wanted.refused is not None}
-        for wanted in growths:
-            now = self._clock.now()
-            if wanted.refused is not None:
-                if wanted.topic not in state.grown_refused:
-                    state.grown_refused.add(wanted.topic)
-                    detail = f"{wanted.topic} keeps {wanted.before} partitions: {wanted.refused}"
-                    self._record(Step("growth-refused", state.service.name, now, detail))
-                continue
-            try:
-                after = self._cluster.grow(wanted.topic, wanted.after)
-            except (BrokerUnreachable, KafkaError, NotLeading) as error:
-                log.warning("%s was not grown: %s; tried again at the next tick", wanted.topic, error)
-                continue
-            detail = f"{wanted.topic}: {wanted.before} -> {after}: {wanted.reason}"
-            self._record(Step("partitions-grown", state.service.name, now, detail))
 
     def _announce(self, decision: Decision, since: float | None) -> None:
         self._enter("decision", decision.service, decision.as_dict(), decision.at, since)

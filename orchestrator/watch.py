@@ -11,6 +11,7 @@ from dataclasses import replace
 from kafka.errors import KafkaError
 
 from orchestrator.act.step import Step, StepName
+from orchestrator.announcements import Announcements
 from orchestrator.broker.book import ReportBook
 from orchestrator.broker.cluster import Cluster
 from orchestrator.broker.look import Look
@@ -41,9 +42,6 @@ log = logging.getLogger(__name__)
 SETTLE_S = 1
 #: How long a start waits for the observer topic's history.
 CATCH_UP_S = 30.0
-#: Pairs that are remembered as said, so that a hostile sender fills neither the log nor the memory.
-MOST_FOREIGN_PAIRS = 100
-
 #: Seconds more than the longest persistence time for which is kept what each instance did: reports may be late.
 LATE_S = 10
 
@@ -82,7 +80,7 @@ class Watch:
             state.care.next_at = self._clock.now() + FOLLOW_S * number / len(self.states)
         self._away_since: float | None = None
         self._running_at_start: dict[Instance, float] = {}
-        self._foreign_pairs: set[tuple[str, str]] = set()
+        self._announcements = Announcements(inventory.services)
 
     def start(self) -> None:
         """Fill the window from before the start and find out what really runs on the devices.
@@ -113,8 +111,7 @@ class Watch:
             log.warning(
                 "%d observer messages refused, the last at offset %d: %s", tally.rejected, last.offset, last.reason
             )
-        for pair in tally.pairs.values():
-            self._check_pair(pair.source_topic, pair.target_topic)
+        self._announcements.hear(tally.pairs)
         before, self.look = self.look, self._look_at_cluster()
         if self.look is not None:
             count_offsets(self._window, before, self.look, self.services)
@@ -181,13 +178,6 @@ class Watch:
             log.info("the broker answers again after %.0f s", self._clock.now() - self._away_since)
             self._away_since = None
         return look
-
-    def _check_pair(self, source: str, target: str) -> None:
-        known = any((s.source_topic, s.target_topic) == (source, target) for s in self.services)
-        if known or (source, target) in self._foreign_pairs or len(self._foreign_pairs) > MOST_FOREIGN_PAIRS:
-            return
-        self._foreign_pairs.add((source, target))
-        log.info("a node announced the pair %s -> %s, which no service of the inventory has", source, target)
 
     def _observe_fleet(self, state: ServiceState) -> None:
         if self.look is None:

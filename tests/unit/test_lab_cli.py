@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from lab import commands as programs
 from lab.cli import lab
 from lab.errors import LabError
-from lab.fleet import prefix_of
 from lab.kafka_cli import kafka
+from lab.network import prefix_of
 from orchestrator.project import PROJECT
 
 
