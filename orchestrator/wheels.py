@@ -121,13 +121,11 @@ def collect(request: Request, into: Path) -> Bundle:
 
 def _cached(checksum: str, tarball: Path) -> Bundle | None:
     """The bundle of an earlier run, if its archive is whole: what is damaged must not reach a device."""
-    try:
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
         noted = json.loads(_listing(tarball).read_text())
         digest = _digest(tarball)
         if noted["sha256"] == digest:
             return _bundle(checksum, tarball, noted, digest, cached=True)
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return None
     return None
 
 
