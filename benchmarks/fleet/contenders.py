@@ -150,7 +150,14 @@ class Bench:
                         "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
                     },
                 ],
-                "vars": {"fogverse_consumer_service": SERVICE, "fogverse_consumer_slots": [1]},
+                # The last four are what the role otherwise takes from its own place, of which only its own tasks know.
+                "vars": {
+                    "fogverse_consumer_service": SERVICE, "fogverse_consumer_slots": [1],
+                    "fogverse_consumer_runtime": str(PROJECT / "fogverse"),
+                    "fogverse_consumer_constraints": str(PROJECT / "constraints.txt"),
+                    "fogverse_consumer_cache": str(PROJECT / ".cache" / "wheels"),
+                    "fogverse_consumer_folder": str(PROJECT),
+                },
             }
         ]  # fmt: skip
         file = self.stage.folder / "script.yml"
