@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -152,8 +153,26 @@ class Fleet:
             yield folder
         finally:
             self.run("pi-1", f"cd /usr/local/sbin && sudo rm -f {' '.join(STEPS)}")
-            for name in ("cut-now", "cut-at", "steps"):
-                (folder / name).unlink(missing_ok=True)
+            forget_steps(folder)
+
+    def cut(self, step: int, folder: Path, *options: str) -> None:
+        """Upgrade, take the power from pi-1 once it has come to that step of those that are noted, and give it back."""
+        self.run("pi-1", f"sudo rm -f /var/lib/steps; echo {step + 1} | sudo tee /var/lib/cut-at >/dev/null")
+        with self.playbook("upgrade", *options) as run:
+            try:
+                reached(step, folder, run)
+                self.lab.power_off("pi-1")
+            finally:
+                os.killpg(run.pid, signal.SIGKILL)
+            run.communicate(timeout=60)
+        forget_steps(folder)
+        self.lab.power_on("pi-1")
+
+
+def forget_steps(folder: Path) -> None:
+    """Of pi-1: what its commands noted, and where they were to wait."""
+    for name in ("cut-now", "cut-at", "steps"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def reached(step: int, folder: Path, run: subprocess.Popen[str]) -> None:

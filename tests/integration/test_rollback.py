@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from lab.guard import SUPER_USER, Guard
-from tests.integration.roll import HOME, UNIT, Fleet, reached, rolled
+from tests.integration.roll import HOME, UNIT, Fleet, rolled
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -188,17 +187,7 @@ def test_a_power_cut_leaves_the_old_or_the_new_credentials_whole(fleet: Fleet) -
         for cut in (switch - 1, switch):
             old = fleet.run("pi-1", f"readlink {HOME}/current/setup")
             authority.write_text(text + f"\n# cut at {cut}\n")
-            fleet.run("pi-1", f"sudo rm -f /var/lib/steps; echo {cut + 1} | sudo tee /var/lib/cut-at >/dev/null")
-            with fleet.playbook("upgrade") as run:
-                try:
-                    reached(cut, folder, run)
-                    fleet.lab.power_off("pi-1")
-                finally:
-                    os.killpg(run.pid, signal.SIGKILL)
-                run.communicate(timeout=60)
-            for name in ("cut-now", "cut-at", "steps"):
-                (folder / name).unlink(missing_ok=True)
-            fleet.lab.power_on("pi-1")
+            fleet.cut(cut, folder)
             fleet.member_by("pi-1", 60)
             assert (fleet.run("pi-1", f"readlink {HOME}/current/setup") == old) == (cut < switch), steps[cut]
             given = fleet.run("pi-1", f"sudo cat /run/credentials/{UNIT}/ssl_cafile")

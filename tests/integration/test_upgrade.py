@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.project import PROJECT
-from tests.integration.roll import HOME, Fleet, reached, rolled
+from tests.integration.roll import HOME, Fleet, rolled
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -147,17 +147,7 @@ def test_a_power_cut_after_any_step_leaves_the_old_or_the_new_release_whole(flee
         for cut in (release, switch - 1, switch):
             old = fleet.running("pi-1")["FOGVERSE_RELEASE"]
             fleet.good(f"cut at {cut}")
-            fleet.run("pi-1", f"sudo rm -f /var/lib/steps; echo {cut + 1} | sudo tee /var/lib/cut-at >/dev/null")
-            with fleet.playbook("upgrade", "-l", "pi-1") as run:
-                try:
-                    reached(cut, folder, run)
-                    fleet.lab.power_off("pi-1")
-                finally:
-                    os.killpg(run.pid, signal.SIGKILL)
-                run.communicate(timeout=60)
-            for name in ("cut-now", "cut-at", "steps"):
-                (folder / name).unlink(missing_ok=True)
-            fleet.lab.power_on("pi-1")
+            fleet.cut(cut, folder, "-l", "pi-1")
             found = fleet.runs_by("pi-1", time.monotonic() + 60)
             assert (found["FOGVERSE_RELEASE"] == old) == (cut < switch), steps[cut]
             assert found["cwd"] == f"{HOME}/releases/{found['FOGVERSE_RELEASE']}"
