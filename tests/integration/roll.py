@@ -123,11 +123,12 @@ class Fleet:
     @contextmanager
     def traffic(self) -> Iterator[None]:
         """Messages on each partition all the time, so that what is new has something to do."""
-        over = threading.Event()
+        made, over = threading.Event(), threading.Event()
 
         def send() -> None:
             with entered(self.lab.hub_netns):
                 producer = Producer({"bootstrap.servers": self.lab.bootstrap} | self._sender)
+                made.set()  # it has read its certificates, which a test may write anew
                 while not over.wait(0.5):
                     for partition in (0, 1):
                         producer.produce("in", b"x", partition=partition)
@@ -136,6 +137,7 @@ class Fleet:
         thread = threading.Thread(target=send)
         thread.start()
         try:
+            assert made.wait(10)
             yield
         finally:
             over.set()
